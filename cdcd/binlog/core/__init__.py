@@ -1,0 +1,1 @@
+"""The native extension and nothing else; `native.pyi` is its contract."""

@@ -1,0 +1,124 @@
+"""The native core: packets in, messages out. Knows no socket, no broker and no clock."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from cdcd.binlog.schema import Column, TableSchema
+
+# What `Decoder.decode` stopped for.
+NEED_BYTES: int
+"""All complete events are handled: feed more."""
+OUTPUT_FULL: int
+"""`limit` bytes of messages wait in `take_runs()`; more events are buffered."""
+BOUNDARY: int
+"""A transaction has ended (only with `stop_at_boundary`)."""
+STATEMENT: int
+"""A QUERY event other than BEGIN, COMMIT, SAVEPOINT: see `statement`. Decide, then decode on."""
+CONTROL: int
+"""An FDE or ROTATE packet, payload in `control`: show it to the session's owner, then decode on."""
+END: int
+"""An EOF or error packet, payload in `control`: the source sends nothing more."""
+
+class Statement:
+    database: str
+    """The session's default database, or empty."""
+    sql: bytes
+    databases: tuple[str, ...] | None
+    """Databases the statement changes, as the source logged them; None where it does not say (too many)."""
+    in_transaction: bool
+    """True inside BEGIN ... COMMIT; a DDL outside ends its own transaction."""
+    error: int
+
+class Route:
+    """Where a table's messages go; collects them by partition until `take_runs`."""
+
+    def __init__(self, topic: str, partitions: int) -> None: ...
+    topic: str
+    partitions: int
+
+class Plan:
+    """What to do with the rows of one distinct table map; made by cdcd.formats."""
+
+    def __init__(
+        self,
+        schema: TableSchema,
+        route: Route | None,
+        *,
+        columns: Sequence[tuple[Column, bytes, bool]],
+        programs: Sequence[Sequence[tuple[int, bytes]]],
+        key_columns: Sequence[int],
+        key_program: Sequence[tuple[int, bytes]],
+        partition_columns: Sequence[int],
+        partition: int,
+    ) -> None: ...
+
+class Decoder:
+    """One dump's state machine. Feed it the socket's bytes from the dump command's answer on.
+
+    `catalog` is asked once for each distinct TABLE_MAP: a Plan for a table to publish, None for one to leave out.
+    Without a catalog rows are stepped over unread (scans: transactions, statements and positions only).
+    `inflate(compression, data)` yields the pieces of a compressed transaction.
+    """
+
+    def __init__(
+        self,
+        catalog: Callable[[TableSchema], Plan | None] | None,
+        inflate: Callable[[int, bytes], Iterable[bytes]] | None = None,
+    ) -> None: ...
+    def feed(self, data: bytes) -> None: ...
+    def decode(self, now_ms: int, limit: int = ..., stop_at_boundary: bool = ...) -> int:
+        """Handle buffered events until one of the reasons above.
+
+        Raises MalformedEvent, UnsupportedEvent, or whatever `catalog` raised.
+        """
+    def take_runs(self) -> list[tuple[str, int, list[bytes | None], list[bytes]]]:
+        """Messages since the last call: (topic, partition, keys, values), each partition's in order."""
+    def take_gtids(self) -> list[tuple[bytes, str, int, int]]:
+        """GTIDs of transactions that ended since the last call: (uuid, tag, first, last), merged where adjacent."""
+    def resume(self, transaction: str, rows_done: int) -> None:
+        """Expect `transaction` first and publish nothing of its first `rows_done` row changes."""
+    def forget(self, database: str, table: str) -> None:
+        """Ask the catalog again for this table's next map (a DDL may have changed what names it)."""
+    def forget_all(self) -> None: ...
+    control: bytes
+    statement: Statement
+    file: str
+    """Current binlog file."""
+    offset: int
+    """End of the last event handled in `file`; 64 bits even where the event header wraps."""
+    start_offset: int
+    """Where the last finished transaction starts."""
+    end_offset: int
+    """Where the last finished transaction ends (or a later point between transactions)."""
+    in_transaction: bool
+    transaction: str
+    """GTID of the open transaction, or of the last one: `uuid[:tag]:n`; empty where the source has none."""
+    rows_done: int
+    """Row changes of the open transaction that were handled, before filters."""
+    transaction_start: int
+    """Where the open transaction starts."""
+    transaction_length: int
+    """Bytes of the open transaction as its GTID event announces them; 0 where it does not."""
+    seq: int
+    """Number of the last message made; set it before the first decode."""
+    commit_us: int
+    """Commit time of the newest transaction seen, microseconds since 1970; 0 before the first."""
+    server_version: str
+    """From the FDE: `9.7.4`."""
+    previous_gtids: bytes
+    """Body of the last PREVIOUS_GTIDS event, empty before: the encoded set of everything before `file`."""
+    inserts: int
+    updates: int
+    deletes: int
+    filtered: int
+    """Row changes of tables left out."""
+    transactions: int
+    ignored: dict[int, int]
+    """Event type -> number of unknown events skipped because they are flagged ignorable."""
+    buffered: int
+    """Bytes fed and not yet handled."""
+
+def murmur2(data: bytes) -> int:
+    """Kafka's DefaultPartitioner hash, as unsigned 32 bits (org.apache.kafka.common.utils.Utils.murmur2)."""
+
+def render(column: Column, value: bytes) -> bytes:
+    """One value as it stands in a row image, as text: the renderers by themselves, for tests and fuzzing."""

@@ -1,0 +1,8 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The native core: see native.pyi for its contract."""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+
+include "cursor.pyx"
+include "out.pyx"
+include "column.pyx"

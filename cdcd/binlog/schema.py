@@ -1,0 +1,47 @@
+"""What a TABLE_MAP event says of a table, with or without names (`binlog_row_metadata` FULL or MINIMAL)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column as the binlog describes it."""
+
+    name: str
+    """Empty where the binlog does not say (MINIMAL)."""
+    type: int
+    """Binlog type code; a CHAR-like column is told apart: 247 ENUM, 248 SET, 254 CHAR/BINARY."""
+    meta: int
+    """The type's metadata: VARCHAR, VAR_STRING, CHAR: longest value in bytes; BLOB, JSON, GEOMETRY, VECTOR: bytes of
+    the length prefix; TIMESTAMP2, DATETIME2, TIME2: fractional digits; NEWDECIMAL: precision << 8 | scale;
+    BIT: number of bits; ENUM, SET: bytes of a value; FLOAT, DOUBLE: bytes of a value; else 0."""
+    nullable: bool
+    unsigned: bool = False
+    collation: int = 0
+    """Collation id; 63 is binary; 0 where the type has none or the binlog does not say."""
+    labels: tuple[bytes, ...] = ()
+    """ENUM and SET members in definition order, in the column's character set."""
+    geometry: int = 0
+    dimension: int = 0
+    visible: bool = True
+    declared: str = ""
+    """COLUMN_TYPE of information_schema where it was read; the binlog does not carry it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """One distinct table map."""
+
+    database: str
+    table: str
+    columns: tuple[Column, ...]
+    key: tuple[int, ...]
+    """Indexes of the primary key's columns in key order; empty without a key, or where `named` is false."""
+    named: bool
+    """Whether column names, labels and the key are known."""
+    fingerprint: bytes
+    """Hash of everything of the TABLE_MAP but its id."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.database}.{self.table}"
