@@ -1,0 +1,110 @@
+"""Everything a read_committed consumer sees, from the beginning of topics to their end as it is now."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+_QUIET = {"log_level": 2, "socket.timeout.ms": 10000}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One message as it lies in its partition."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+
+
+class OpenTransaction(AssertionError):  # noqa: N818 - reads as what it is
+    """Records lie behind the last stable offset: somebody left a transaction open."""
+
+
+def topics_like(bootstrap: str, prefix: str) -> list[str]:
+    """Names of the topics that start with `prefix`, sorted."""
+    listed = AdminClient({"bootstrap.servers": bootstrap, **_QUIET}).list_topics(timeout=30).topics
+    return sorted(name for name in listed if name.startswith(prefix))
+
+
+def partitions_of(bootstrap: str, topics: list[str]) -> list[TopicPartition]:
+    listed = AdminClient({"bootstrap.servers": bootstrap, **_QUIET}).list_topics(timeout=30).topics
+    return [TopicPartition(topic, number, 0) for topic in topics for number in sorted(listed[topic].partitions)]
+
+
+def read_committed(bootstrap: str, topics: list[str], timeout: float = 120) -> Iterator[Record]:
+    """All committed records of `topics`, each partition in its order.
+
+    Raises OpenTransaction when a partition's end cannot be reached because a transaction is still open,
+    TimeoutError after `timeout` seconds without the end.
+    """
+    places = partitions_of(bootstrap, topics)
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": f"proof-{uuid.uuid4()}",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "enable.auto.commit": False,
+            "fetch.max.bytes": 16 << 20,
+            **_QUIET,
+        }
+    )
+    try:
+        consumer.assign(places)
+        yield from _until_end(consumer, len(places), time.monotonic() + timeout)
+        _refuse_open_transactions(bootstrap, consumer, places)
+    finally:
+        consumer.close()
+
+
+def _until_end(consumer: Consumer, partitions: int, deadline: float) -> Iterator[Record]:
+    ended: set[tuple[str | None, int | None]] = set()
+    while len(ended) < partitions:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{partitions - len(ended)} partitions have not reached their end")
+        for message in consumer.consume(5000, 0.2):
+            error = message.error()
+            if error is None:
+                yield _record(message)
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name for it
+                ended.add((message.topic(), message.partition()))
+            else:
+                raise RuntimeError(str(error))
+
+
+def _record(message: Message) -> Record:
+    topic, partition, offset, value = message.topic(), message.partition(), message.offset(), message.value()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    assert isinstance(value, bytes), f"a tombstone at {topic}[{partition}]@{offset}"
+    key = message.key()
+    assert key is None or isinstance(key, bytes)
+    return Record(topic, partition, offset, key, value)
+
+
+def _refuse_open_transactions(bootstrap: str, consumer: Consumer, places: list[TopicPartition]) -> None:
+    reached = {(place.topic, place.partition): place.offset for place in consumer.position(places)}
+    for (topic, partition), end in high_watermarks(bootstrap, places).items():
+        if end > max(reached[topic, partition], 0):
+            raise OpenTransaction(f"{topic}[{partition}] ends at {end}, committed is only {reached[topic, partition]}")
+
+
+def high_watermarks(bootstrap: str, places: list[TopicPartition]) -> dict[tuple[str, int], int]:
+    """Ends of partitions, uncommitted records included."""
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "proof", "isolation.level": "read_uncommitted", **_QUIET}
+    )
+    try:
+        return {
+            (place.topic, place.partition): int(consumer.get_watermark_offsets(place, timeout=30)[1])
+            for place in places
+        }
+    finally:
+        consumer.close()
