@@ -1,0 +1,298 @@
+"""What a source says of itself, and whether cdcd can read it from a position: snapshots and pure checks."""
+
+import re
+from dataclasses import dataclass
+
+from cdcd.binlog.gtid import GtidSet
+from cdcd.binlog.position import Position, file_number
+from cdcd.errors import Finding, FindingError
+from cdcd.mysql.connection import Connection
+from cdcd.mysql.findings import grants
+
+_VARIABLES = (
+    "server_uuid",
+    "server_id",
+    "version",
+    "gtid_mode",
+    "log_bin",
+    "binlog_format",
+    "binlog_row_image",
+    "binlog_row_metadata",
+    "binlog_row_value_options",
+    "binlog_checksum",
+    "binlog_expire_logs_seconds",
+    "expire_logs_days",
+    "log_replica_updates",
+    "log_slave_updates",
+)
+_NEW_STATUS_STATEMENT = (8, 2)
+"""SHOW BINARY LOG STATUS came with 8.2; its old name went with 8.4."""
+_SHOW_REPLICAS = (8, 0, 22)
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class BinlogFile:
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """One reading of a source's identity, settings and end of binlog. Settings are global: a session may differ."""
+
+    source: str
+    """host:port"""
+    server_uuid: str
+    server_id: int
+    version_text: str
+    version: tuple[int, ...]
+    flavour: str
+    """mysql | mariadb"""
+    log_bin: bool
+    binlog_format: str
+    row_image: str
+    row_metadata: str
+    """FULL or MINIMAL; empty on servers that know none."""
+    row_value_options: str
+    binlog_checksum: str
+    expire_seconds: int
+    """0: binlogs are kept for ever."""
+    log_replica_updates: bool
+    gtid_mode: str
+    """OFF, OFF_PERMISSIVE, ON_PERMISSIVE or ON; empty on servers that know none."""
+    gtid_executed: GtidSet
+    gtid_purged: GtidSet
+    file: str
+    offset: int
+    """End of the binlog at the time of reading; empty and 0 with log_bin off."""
+
+    @property
+    def by_gtid(self) -> bool:
+        """Whether a dump can start from a GTID set; in every other mode by file and position only."""
+        return self.gtid_mode == "ON"
+
+
+def read_status(connection: Connection) -> ServerStatus:
+    """Read a snapshot. The GTID sets are read before the end of the binlog, which thus is never behind them.
+
+    Raises FindingError.
+    """
+    source = str(connection.endpoint)
+    settings = _read_variables(connection)
+    text = settings["version"]
+    executed = purged = GtidSet()
+    if settings.get("gtid_mode"):
+        executed, purged = _read_gtids(connection)
+    log_bin = settings["log_bin"] == "ON"
+    file, offset = read_end(connection, parse_version(text)) if log_bin else ("", 0)
+    return ServerStatus(
+        source=source,
+        server_uuid=settings.get("server_uuid", ""),
+        server_id=int(settings["server_id"]),
+        version_text=text,
+        version=parse_version(text),
+        flavour="mariadb" if "mariadb" in text.lower() else "mysql",
+        log_bin=log_bin,
+        binlog_format=settings["binlog_format"].upper(),
+        row_image=settings.get("binlog_row_image", "FULL").upper(),
+        row_metadata=settings.get("binlog_row_metadata", "").upper(),
+        row_value_options=settings.get("binlog_row_value_options", "").upper(),
+        binlog_checksum=settings.get("binlog_checksum", "NONE").upper(),
+        expire_seconds=_expire_seconds(settings),
+        log_replica_updates=settings.get("log_replica_updates", settings.get("log_slave_updates", "ON")) == "ON",
+        gtid_mode=settings.get("gtid_mode", "").upper(),
+        gtid_executed=executed,
+        gtid_purged=purged,
+        file=file,
+        offset=offset,
+    )
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """(9, 7, 4) of `9.7.4-2`."""
+    match = re.match(r"(\d+)\.(\d+)\.(\d+)", text)
+    return tuple(map(int, match.groups())) if match else (0, 0, 0)
+
+
+def read_end(connection: Connection, version: tuple[int, ...]) -> tuple[str, int]:
+    """The end of the binlog: file and offset. Needs REPLICATION CLIENT. Raises FindingError."""
+    statement = "SHOW BINARY LOG STATUS" if version >= _NEW_STATUS_STATEMENT else "SHOW MASTER STATUS"
+    row = connection.row(statement)
+    if row is None:
+        raise FindingError(_binlog_off(str(connection.endpoint)))
+    return row[0], int(row[1])
+
+
+def binlog_files(connection: Connection) -> list[BinlogFile]:
+    """The source's binlog files, oldest first; it opens each of them. Needs REPLICATION CLIENT."""
+    files = [BinlogFile(row[0], int(row[1])) for row in connection.rows("SHOW BINARY LOGS")]
+    return sorted(files, key=lambda file: file_number(file.name))
+
+
+def _read_variables(connection: Connection) -> dict[str, str]:
+    """Those that exist: none of the servers knows all."""
+    names = ", ".join(f"'{name}'" for name in _VARIABLES)
+    return dict(connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})"))
+
+
+def _read_gtids(connection: Connection) -> tuple[GtidSet, GtidSet]:
+    """By SELECT: SHOW VARIABLES cuts a value after 1024 characters."""
+    row = connection.row("SELECT @@global.gtid_executed, @@global.gtid_purged")
+    assert row is not None
+    return GtidSet.parse(row[0]), GtidSet.parse(row[1])
+
+
+def _expire_seconds(settings: dict[str, str]) -> int:
+    seconds = int(float(settings.get("binlog_expire_logs_seconds", "0")))
+    return seconds or int(float(settings.get("expire_logs_days", "0")) * DAY)
+
+
+def _binlog_off(source: str) -> Finding:
+    what = f"MySQL at {source} writes no binlog (log_bin is off)"
+    return Finding("binlog-off", "operator", what, "Start the server with log_bin and binlog_format=ROW")
+
+
+def check_server(status: ServerStatus) -> list[Finding]:
+    """What makes the server unreadable for cdcd."""
+    if status.flavour != "mysql":
+        what = f"{status.source} is {status.version_text}: this version of cdcd reads MySQL only"
+        return [Finding("source-unsupported", "operator", what, "Name a MySQL server in source.host")]
+    if not status.log_bin:
+        return [_binlog_off(status.source)]
+    findings = []
+    if status.binlog_format != "ROW":
+        what = f"MySQL at {status.source} has binlog_format={status.binlog_format}: it logs statements, not rows"
+        remedy = "SET PERSIST binlog_format = 'ROW' (sessions open now keep the old one until they connect anew)"
+        findings.append(Finding("binlog-format", "operator", what, remedy))
+    if "PARTIAL_JSON" in status.row_value_options:
+        what = f"MySQL at {status.source} has binlog_row_value_options=PARTIAL_JSON: updates lack whole JSON values"
+        remedy = "SET PERSIST binlog_row_value_options = ''"
+        findings.append(Finding("partial-json", "operator", what, remedy))
+    return findings
+
+
+def advise(status: ServerStatus) -> list[str]:
+    """What works, but should be set otherwise: one sentence each, worth a line in the log."""
+    advice = []
+    if status.row_image != "FULL":
+        advice.append(
+            f"binlog_row_image={status.row_image}: messages lack columns; SET PERSIST binlog_row_image = 'FULL'"
+        )
+    if status.row_metadata != "FULL":
+        advice.append(
+            f"binlog_row_metadata={status.row_metadata or 'unknown'}: column names must be looked up and may be "
+            "unknown after a DDL; SET PERSIST binlog_row_metadata = 'FULL'"
+        )
+    if not status.by_gtid:
+        advice.append(f"gtid_mode={status.gtid_mode or 'unknown'}: positions hold on this server only, no failover")
+    if 0 < status.expire_seconds < DAY:
+        advice.append(
+            f"binlog_expire_logs_seconds={status.expire_seconds}: a stop of less than a day loses the position"
+        )
+    if not status.log_replica_updates:
+        advice.append("log_replica_updates=OFF: changes that come by replication are not in this server's binlog")
+    return advice
+
+
+def check_grants(connection: Connection) -> list[Finding]:
+    """What the account may not do, by trying it: that counts roles in, and names the statement to grant it.
+
+    Raises FindingError for anything but a missing privilege.
+    """
+    version = parse_version(str(connection.rows("SELECT VERSION()")[0][0]))
+    replicas = "SHOW REPLICAS" if version >= _SHOW_REPLICAS else "SHOW SLAVE HOSTS"
+    missing = [
+        privilege
+        for privilege, statement in (("REPLICATION SLAVE", replicas), ("REPLICATION CLIENT", "SHOW BINARY LOGS"))
+        if not _may(connection, statement)
+    ]
+    if not any(re.search(r"\bSELECT\b|\bALL PRIVILEGES\b", row[0]) for row in connection.rows("SHOW GRANTS")):
+        missing.append("SELECT")
+    if not missing:
+        return []
+    account = _account(connection)
+    what = f"user {account} of MySQL at {connection.endpoint} lacks {', '.join(missing)}"
+    return [Finding("privilege-missing", "operator", what, f"Run as an administrator: {grants(account, missing)}")]
+
+
+def _may(connection: Connection, statement: str) -> bool:
+    try:
+        connection.rows(statement)
+    except FindingError as error:
+        if error.finding.code == "privilege-missing":
+            return False
+        raise
+    return True
+
+
+def _account(connection: Connection) -> str:
+    """'user'@'host' as the server matched it."""
+    name, _, host = str(connection.rows("SELECT CURRENT_USER()")[0][0]).rpartition("@")
+    return f"'{name}'@'{host}'"
+
+
+def check_position(position: Position, status: ServerStatus, files: list[BinlogFile] | None = None) -> Finding | None:
+    """Whether the source can go on from `position` without a gap.
+
+    Before each dump: the server itself compares a GTID set ahead of it for its own UUID only. Without GTIDs `files`
+    are compared where given. A source that is merely behind is `retry`; the caller parks when that lasts.
+    """
+    if position.gtid_set is not None and status.by_gtid:
+        return _check_gtids(position.gtid_set, status)
+    return _check_file(position, status, files)
+
+
+def _check_gtids(known: GtidSet, status: ServerStatus) -> Finding | None:
+    if purged := status.gtid_purged.subtract(known):
+        what = f"MySQL at {status.source} has purged transactions that are not published yet: {_shorten(purged)}"
+        remedy = (
+            "Read from a server that still has them, or give them up: load the tables anew and set the position to a "
+            "later one. Then raise binlog_expire_logs_seconds"
+        )
+        return Finding("position-purged", "operator", what, remedy)
+    ahead = known.subtract(status.gtid_executed)
+    if not ahead:
+        return None
+    what = f"the position has transactions that MySQL at {status.source} does not: {_shorten(ahead)}"
+    if _own(ahead, status):
+        return Finding(
+            "position-ahead",
+            "operator",
+            f"{what}; they bear its own UUID, so it has lost them and will never get them",
+            "Read from a server that has them, or set the position to what this server has",
+        )
+    remedy = "Wait until that server has applied them; if it never does, it lacks what was published: use another"
+    return Finding("source-behind", "retry", what, remedy)
+
+
+def _own(gtids: GtidSet, status: ServerStatus) -> bool:
+    own = bytes.fromhex(status.server_uuid.replace("-", ""))
+    return any(uuid == own for uuid, _, _, _ in gtids.intervals())
+
+
+def _shorten(gtids: GtidSet) -> str:
+    text = str(gtids)
+    return text if len(text) <= 300 else text[:300] + "..."
+
+
+def _check_file(position: Position, status: ServerStatus, files: list[BinlogFile] | None) -> Finding | None:
+    if position.server_uuid != status.server_uuid:
+        what = (
+            f"the position is in {position.file} of server {position.server_uuid}, but {status.source} is server "
+            f"{status.server_uuid}; without GTIDs (gtid_mode={status.gtid_mode or 'unknown'}) it means nothing there"
+        )
+        return Finding("other-server", "operator", what, "Read from the former server, or set a position on this one")
+    if files is None:
+        return None
+    sizes = {file.name: file.size for file in files}
+    if position.file not in sizes:
+        oldest = files[0].name if files else "none"
+        what = f"MySQL at {status.source} has no binlog file {position.file} any more; its oldest is {oldest}"
+        remedy = "Give up the changes between: load the tables anew and set the position to a later one"
+        return Finding("position-purged", "operator", what, remedy)
+    if position.end_offset > max(sizes[position.file], status.offset if status.file == position.file else 0):
+        what = f"{position.file} of MySQL at {status.source} ends before the position {position.end_offset}"
+        remedy = "The server lost the end of its binlog in a crash: compare the data and set the position anew"
+        return Finding("position-beyond-file", "operator", what, remedy)
+    return None
