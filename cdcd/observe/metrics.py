@@ -1,0 +1,185 @@
+"""Every metric, declared once: its figure in memory, its name, its help. `python -m cdcd.observe.metrics` prints the page.
+
+A worker's threads set plain attributes, which costs nothing on the hot path; a scrape reads them (registry.py). Figures of
+one process are one picklable object, so that a server can show those of its workers.
+"""
+# ruff: noqa: RUF009 - the calls in the dataclasses are dataclasses.field() with the declaration as metadata
+
+import sys
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+STATES = ("starting", "running", "retrying", "parked", "stopping")
+"""Of an instance. `retrying`: a finding that time may mend; `parked`: one that needs somebody to act."""
+
+LATENCIES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+"""Upper bounds of the latency buckets in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a figure is called outside."""
+
+    name: str
+    """With prefix and base unit; counters end in `_total`."""
+    kind: Kind
+    help: str
+    label: str = ""
+    """The figure's own label beside `sync_instance`, if it is kept for several values."""
+    values: tuple[str, ...] = ()
+    """All values of `label`, where they are known beforehand: their series exist from the start."""
+
+
+class Histogram:
+    """Counts by upper bound."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float] = LATENCIES) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float, times: int = 1) -> None:
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.total += value * times
+
+
+def _counter(name: str, text: str, label: str = "", values: tuple[str, ...] = ()) -> Any:
+    metadata = {"metric": Metric(f"cdcd_{name}_total", "counter", text, label, values)}
+    if label:
+        return field(default_factory=lambda: dict.fromkeys(values, 0), metadata=metadata)
+    return field(default=0, metadata=metadata)
+
+
+def _gauge(name: str, text: str, default: object = None, label: str = "", values: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"metric": Metric(f"cdcd_{name}", "gauge", text, label, values)})
+
+
+def _histogram(name: str, text: str) -> Any:
+    return field(default_factory=Histogram, metadata={"metric": Metric(f"cdcd_{name}", "histogram", text)})
+
+
+@dataclass(slots=True, kw_only=True)
+class InstanceMetrics:
+    """Figures of one instance. None: not known, no series. A dict: one number for each value of the label."""
+
+    owned: int = _gauge("instance_owned", "1 while this process publishes the instance.", 0)
+    state: str = _gauge("instance_state", "1 for the state the instance is in, else 0.", STATES[0], "state", STATES)
+    epoch: int | None = _gauge("instance_epoch", "Epoch of the holding: each owner of the instance has a greater one.")
+    parked: str | None = _gauge(
+        "instance_parked",
+        "1 while the instance waits for somebody to act; the reason is the finding's code.",
+        label="reason",
+    )
+    takeovers: int = _counter("takeovers", "Times the instance was taken over: at starts, and after a lost holding.")
+    fenced: int = _counter("fenced", "Times Kafka refused the producer because of a newer one or of its own time-out.")
+
+    lag_seconds: float | None = _gauge(
+        "lag_seconds",
+        "Age of the oldest committed source transaction that is not published yet; 0 when caught up.",
+    )
+    lag_bytes: int | None = _gauge("lag_bytes", "Bytes of binlog between the position and the source's end.")
+    lag_transactions: int | None = _gauge("lag_transactions", "Transactions between the position and the source's end.")
+    checkpoint: float | None = _gauge(
+        "checkpoint_timestamp_seconds", "When the stored position was last confirmed by Kafka, Unix time."
+    )
+    latency: Histogram = _histogram(
+        "end_to_end_latency_seconds", "From the commit in the source to the commit in Kafka, by transaction."
+    )
+
+    source_connected: int = _gauge("source_connected", "1 while the source sends its binlog to this process.", 0)
+    source_disconnects: dict[str, int] = _counter("source_disconnects", "Lost connections to the source.", "reason")
+    source_received_bytes: int = _counter("source_received_bytes", "Bytes received from the source.")
+    transactions: int = _counter("transactions", "Source transactions read to their end, filtered ones included.")
+    rows: dict[str, int] = _counter(
+        "rows", "Row changes read for publishing, as they stand in the binlog.", "op", ("insert", "update", "delete")
+    )
+    rows_filtered: int = _counter("rows_filtered", "Row changes of tables that the definition leaves out.")
+    ignored_events: dict[str, int] = _counter(
+        "ignored_events", "Unknown events skipped because the source flagged them as ignorable, by type code.", "type"
+    )
+    unsupported_events: dict[str, int] = _counter(
+        "unsupported_events", "Events that stopped the instance because publishing would lose something.", "type"
+    )
+    transaction_bytes: int = _gauge(
+        "transaction_bytes", "Size of the source transaction being read, 0 between transactions or if not announced.", 0
+    )
+    transaction_read_bytes: int = _gauge("transaction_read_bytes", "How much of that transaction has been read.", 0)
+
+    published_records: int = _counter("published_records", "Messages in committed Kafka transactions.")
+    published_bytes: int = _counter(
+        "published_bytes", "Bytes of keys and values of those messages, before compression."
+    )
+    kafka_transactions: dict[str, int] = _counter(
+        "kafka_transactions",
+        "Kafka transactions by outcome; unknown: the answer did not come, the position topic decided.",
+        "outcome",
+        ("committed", "aborted", "unknown"),
+    )
+    producer_rebuilds: int = _counter("producer_rebuilds", "Producers destroyed and made anew in this process.")
+    blocked_seconds: dict[str, float] = _counter(
+        "blocked_seconds",
+        "Time the pipeline waited: source, for something to read; kafka, for room in the producer; commit, for the commit.",
+        "stage",
+        ("source", "kafka", "commit"),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class ProcessMetrics:
+    """Figures of the process that answers scrapes."""
+
+    log_lines_dropped: int = _counter("log_lines_dropped", "Log lines dropped because nobody read the output.")
+
+
+BUILD_INFO = Metric("cdcd_build_info", "gauge", "1; the labels say what runs.", "version")
+"""Labels: version of cdcd, and of Python and the clients."""
+
+
+def declared(figures: type[InstanceMetrics | ProcessMetrics]) -> Iterator[tuple[str, Metric]]:
+    """(attribute, metric) of each figure, in order of declaration."""
+    for each in fields(figures):
+        yield each.name, each.metadata["metric"]
+
+
+def reference() -> str:
+    """The reference page, Markdown."""
+    return "\n".join(
+        [
+            "# Metrics",
+            "",
+            "Served as text at `/metrics`. This page is generated: `python -m cdcd.observe.metrics > docs/metrics.md`.",
+            "",
+            "## Of an instance",
+            "",
+            "Each has the label `sync_instance`, the instance's name; its series end when the instance leaves the process.",
+            "A figure that is not known has no series.",
+            "",
+            *_table(metric for _, metric in declared(InstanceMetrics)),
+            "",
+            "## Of the process",
+            "",
+            *_table([BUILD_INFO, *(metric for _, metric in declared(ProcessMetrics))]),
+            "",
+            "Besides, `process_*`: CPU, memory, open files and start time of the process, as Prometheus clients name them.",
+            "",
+        ]
+    )
+
+
+def _table(metrics: "Iterator[Metric] | list[Metric]") -> Iterator[str]:
+    yield "| name | kind | label | meaning |"
+    yield "| --- | --- | --- | --- |"
+    for metric in metrics:
+        label = f"`{metric.label}`" if metric.label else ""
+        values = f": {', '.join(metric.values)}" if metric.values else ""
+        yield f"| `{metric.name}` | {metric.kind} | {label}{values} | {metric.help} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
