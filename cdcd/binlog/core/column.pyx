@@ -7,12 +7,6 @@ cdef struct ColumnPlan
 ctypedef int (*Render)(Out* out, const ColumnPlan* column, cbyte* p, Py_ssize_t n) except -1
 
 
-cdef enum CharsetKind:
-    CS_UTF8      # ascii, utf8mb3, utf8mb4: checked and copied
-    CS_LATIN1    # MySQL's latin1: cp1252 with 81 8D 8F 90 9D as U+0081 ...
-    CS_CODEC     # any other: through a Python codec
-
-
 cdef struct Label:
     const char* text     # UTF-8, already escaped for a JSON string
     Py_ssize_t size
@@ -24,8 +18,9 @@ cdef struct ColumnPlan:
     bint unsigned
     bint quoted              # the text stands between quotes
     Py_ssize_t pad           # BINARY(n): n, trailing zero bytes are cut in the binlog; else 0
-    CharsetKind charset
-    const char* codec        # CS_CODEC: the Python codec's name
+    const uint16_t* table    # 8-bit character sets: 256 code points
+    const char* codec        # character sets of several bytes: the Python codec's name
+    uint64_t invalid         # values with bytes that are no text in their character set, so far
     int n_labels
     Label* labels            # ENUM, SET
     const char* name         # `"name":`, escaped

@@ -1,0 +1,238 @@
+"""Collation id -> character set, and what its bytes mean: as MySQL 9.7 and MariaDB 11.8 convert them themselves.
+
+A collation id is what the binlog says of a text column. Where Python's codec of a set and the server's own table differ,
+the server is followed (checked against `CONVERT(... USING utf32)` of every code: tests/integration/test_charsets.py).
+"""
+
+import sys
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+Kind = Literal["binary", "utf8", "table", "codec"]
+"""How the core reads it: base64; checked UTF-8; a table of 256 code points; a Python codec."""
+
+UNMAPPED = "\ufffd"
+
+
+@dataclass(frozen=True)
+class Charset:
+    """A character set of MySQL."""
+
+    name: str
+    max_bytes: int
+    """Longest character; COLUMN_TYPE's length is the binlog's length in bytes divided by it."""
+    codec: str
+    """Python codec: the one it is, or, of an 8-bit set, the one its table starts from."""
+    changes: dict[int, str] = field(default_factory=dict, hash=False)
+    """8-bit sets: first byte -> the characters of it and of the bytes after it, where the server's table differs."""
+
+    @property
+    def kind(self) -> Kind:
+        if self.name == "binary":
+            return "binary"
+        if self.codec == "utf-8":
+            return "utf8"
+        return "table" if self.max_bytes == 1 else "codec"
+
+    @property
+    def characters(self) -> str:
+        """8-bit sets: the 256 characters; U+FFFD where a byte is none."""
+        return _characters(self)
+
+    @property
+    def table(self) -> bytes:
+        """8-bit sets: 256 code points of 16 bits in the machine's byte order."""
+        return b"".join(ord(character).to_bytes(2, sys.byteorder) for character in self.characters)
+
+    def decode(self, raw: bytes) -> str:
+        """Text of `raw`; U+FFFD for bytes that are none in this set. Not for `binary`."""
+        if self.kind == "table":
+            return "".join(self.characters[byte] for byte in raw)
+        return raw.decode(self.codec, "replace")
+
+
+@cache
+def _characters(charset: Charset) -> str:
+    characters = list(bytes(range(256)).decode("latin-1"))
+    for byte in range(256):
+        characters[byte] = bytes((byte,)).decode(charset.codec, "replace")
+    for first, text in charset.changes.items():
+        characters[first : first + len(text)] = text
+    return "".join(characters)
+
+
+_CHARSETS = (
+    Charset("binary", 1, ""),
+    Charset("utf8mb4", 4, "utf-8"),
+    Charset("utf8mb3", 3, "utf-8"),
+    Charset("ucs2", 2, "utf-16-be"),
+    Charset("utf16", 4, "utf-16-be"),
+    Charset("utf16le", 4, "utf-16-le"),
+    Charset("utf32", 4, "utf-32-be"),
+    Charset("big5", 2, "big5"),
+    Charset("cp932", 2, "cp932"),
+    Charset("eucjpms", 3, "euc_jp"),
+    Charset("euckr", 2, "cp949"),
+    Charset("gb18030", 4, "gb18030"),
+    Charset("gb2312", 2, "gb2312"),
+    Charset("gbk", 2, "gbk"),
+    Charset("sjis", 2, "shift_jis"),
+    Charset("ujis", 3, "euc_jp"),
+    Charset("ascii", 1, "ascii"),
+    Charset("cp1250", 1, "cp1250"),
+    Charset("cp1251", 1, "cp1251"),
+    Charset("cp1256", 1, "cp1256", dict.fromkeys((0x8A, 0x8F, 0x98, 0x9A, 0x9F, 0xAA, 0xC0, 0xFF), UNMAPPED)),
+    Charset("cp1257", 1, "cp1257"),
+    Charset("cp850", 1, "cp850"),
+    Charset("cp852", 1, "cp852"),
+    Charset("cp866", 1, "cp866", {0xFC: "ⁿ²"}),
+    Charset("greek", 1, "iso8859-7", {0xA1: "ʽʼ", 0xA4: 2 * UNMAPPED, 0xAA: UNMAPPED}),
+    Charset("hebrew", 1, "iso8859-8", {0xAF: "‾"}),
+    Charset("hp8", 1, "hp-roman8"),
+    Charset("koi8r", 1, "koi8-r"),
+    Charset("koi8u", 1, "koi8-u", {0x95: "•"}),
+    Charset("latin1", 1, "cp1252", {0x81: "\x81", 0x8D: "\x8d", 0x8F: "\x8f\x90", 0x9D: "\x9d"}),
+    Charset("latin2", 1, "iso8859-2"),
+    Charset("latin5", 1, "iso8859-9"),
+    Charset("latin7", 1, "iso8859-13"),
+    Charset("macce", 1, "mac-latin2"),
+    Charset("macroman", 1, "mac-roman"),
+    Charset("tis620", 1, "tis-620"),
+    # Python has no codec for these.
+    Charset(
+        "armscii8",
+        1,
+        "latin-1",
+        {
+            0xA1: "❁§։)(»«—.՝,-՟…՜՛՞ԱաԲբԳգԴդԵեԶզԷէԸըԹթԺժԻիԼլԽխԾծԿկՀհՁձՂղՃճՄմՅյՆնՇշՈոՉչՊպՋջՌռՍսՎվՏտՐրՑցՒւՓփՔքՕօՖֆ’'",
+        },
+    ),
+    Charset(
+        "dec8",
+        1,
+        "latin-1",
+        {
+            0xA4: UNMAPPED,
+            0xA6: UNMAPPED,
+            0xA8: "¤",
+            0xAC: 4 * UNMAPPED,
+            0xB4: UNMAPPED,
+            0xB8: UNMAPPED,
+            0xBE: UNMAPPED,
+            0xD0: UNMAPPED,
+            0xD7: "Œ",
+            0xDD: "Ÿ" + UNMAPPED,
+            0xF0: UNMAPPED,
+            0xF7: "œ",
+            0xFD: "ÿ" + 2 * UNMAPPED,
+        },
+    ),
+    Charset(
+        "geostd8",
+        1,
+        "cp1252",
+        {
+            0x83: UNMAPPED,
+            0x88: UNMAPPED,
+            0x8A: UNMAPPED,
+            0x8C: UNMAPPED,
+            0x8E: UNMAPPED,
+            0x98: 3 * UNMAPPED,
+            0x9C: UNMAPPED,
+            0x9E: 2 * UNMAPPED,
+            0xC0: "აბგდევზჱთიკლმნჲოპჟრსტჳუფქღყშჩცძწჭხჴჯჰჵ" + 23 * UNMAPPED + "№" + 2 * UNMAPPED,
+        },
+    ),
+    Charset(
+        "keybcs2",
+        1,
+        "cp437",
+        {
+            0x80: "Č",
+            0x83: "ď",
+            0x85: "ĎŤčěĚĹÍľĺ",
+            0x8F: "Á",
+            0x91: "žŽ",
+            0x95: "ÓůÚý",
+            0x9B: "ŠĽÝŘť",
+            0xA4: "ňŇŮÔšřŕŔ",
+        },
+    ),
+    Charset("swe7", 1, "ascii", {0x40: "É", 0x5B: "ÄÖÅÜ", 0x60: "é", 0x7B: "äöåü" + UNMAPPED}),
+)
+
+# Ids that MySQL and MariaDB share, and MySQL's own.
+_COLLATIONS = {
+    "armscii8": "32 64",
+    "ascii": "11 65",
+    "big5": "1 84",
+    "binary": "63",
+    "cp1250": "26 34 44 66 99",
+    "cp1251": "14 23 50-52",
+    "cp1256": "57 67",
+    "cp1257": "29 58 59",
+    "cp850": "4 80",
+    "cp852": "40 81",
+    "cp866": "36 68",
+    "cp932": "95 96",
+    "dec8": "3 69",
+    "eucjpms": "97 98",
+    "euckr": "19 85",
+    "gb18030": "248-250",
+    "gb2312": "24 86",
+    "gbk": "28 87",
+    "geostd8": "92 93",
+    "greek": "25 70",
+    "hebrew": "16 71",
+    "hp8": "6 72",
+    "keybcs2": "37 73",
+    "koi8r": "7 74",
+    "koi8u": "22 75",
+    "latin1": "5 8 15 31 47-49 94",
+    "latin2": "2 9 21 27 77",
+    "latin5": "30 78",
+    "latin7": "20 41 42 79",
+    "macce": "38 43",
+    "macroman": "39 53",
+    "sjis": "13 88",
+    "swe7": "10 82",
+    "tis620": "18 89",
+    "ucs2": "35 90 128-151 159 640-663",
+    "ujis": "12 91",
+    "utf16": "54 55 101-124 672-695",
+    "utf16le": "56 62",
+    "utf32": "60 61 160-183 736-759",
+    "utf8mb3": "33 76 83 192-215 223 576-599",
+    "utf8mb4": "45 46 224-247 255-323 608-631",
+}
+
+# MariaDB: NO PAD collations stand 1024 above those they derive from; the UCA 14 ones have 256 for each Unicode set.
+_NO_PAD = 1024
+_UCA14 = {2048: "utf8mb3", 2304: "utf8mb4", 2560: "ucs2", 2816: "utf16", 3072: "utf32"}
+_UCA14_IDS = 256
+
+
+def _ids(text: str) -> list[int]:
+    ids: list[int] = []
+    for part in text.split():
+        first, _, last = part.partition("-")
+        ids.extend(range(int(first), int(last or first) + 1))
+    return ids
+
+
+@cache
+def _by_id() -> dict[int, Charset]:
+    named = {charset.name: charset for charset in _CHARSETS}
+    found: dict[int, Charset] = {}
+    for name, text in _COLLATIONS.items():
+        for collation in _ids(text):
+            found[collation] = found[collation + _NO_PAD] = named[name]
+    for first, name in _UCA14.items():
+        found.update(dict.fromkeys(range(first, first + _UCA14_IDS), named[name]))
+    return found
+
+
+def charset_of(collation: int) -> Charset | None:
+    """The character set of a collation id; None for an id that neither server gives out."""
+    return _by_id().get(collation)
