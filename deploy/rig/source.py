@@ -1,12 +1,17 @@
 """A MySQL server as the proofs see it: connections, its own text of a table, and its binlog tool."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
 from pymysql.converters import encoders
 from pymysql.cursors import Cursor
+
+_NO_DECODERS: dict[int | type[Any], Callable[[Any], str] | Callable[[str], Any]] = dict(encoders.items())
+"""PyMySQL's conversions without those of results: values arrive as MySQL printed them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ class Source:
             port=self.port,
             user=self.user,
             password=self.password,
-            conv={**encoders},
+            conv=_NO_DECODERS,
             init_command="SET time_zone='+00:00'",
         )
         rows: dict[tuple[str | None, ...], tuple[str | None, ...]] = {}
