@@ -76,7 +76,7 @@ def lost_finding(source: str, reason: str) -> Finding:
 
 def _network_finding(source: str, error: OSError) -> Finding:
     if isinstance(error, ssl.SSLCertVerificationError):
-        what = f"the certificate of MySQL at {source} is not trusted: {error.verify_message}"
+        what = f"the certificate of MySQL at {source} is not trusted: {getattr(error, 'verify_message', error')}"
         return Finding(
             "tls-untrusted",
             "operator",
@@ -85,7 +85,7 @@ def _network_finding(source: str, error: OSError) -> Finding:
             "tls.mode verify-ca skips the check of the name",
         )
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-        what = f"no TLS session with MySQL at {source}: {error.reason or error}"
+        what = f"no TLS session with MySQL at {source}: {error.strerror or error}"
         return Finding("tls-failed", "operator", what, "Check tls.cert and tls.key, and the server's TLS versions")
     if isinstance(error, socket.gaierror):
         what = f"unknown host: the name in {source} cannot be resolved ({error.strerror})"
