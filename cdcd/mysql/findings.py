@@ -76,7 +76,7 @@ def lost_finding(source: str, reason: str) -> Finding:
 
 def _network_finding(source: str, error: OSError) -> Finding:
     if isinstance(error, ssl.SSLCertVerificationError):
-        what = f"the certificate of MySQL at {source} is not trusted: {getattr(error, 'verify_message', error')}"
+        what = f"the certificate of MySQL at {source} is not trusted: {getattr(error, 'verify_message', error)}"
         return Finding(
             "tls-untrusted",
             "operator",
