@@ -35,34 +35,60 @@ class Route:
     topic: str
     partitions: int
 
+# Steps of a message or key: (code, operand). LITERAL takes bytes, COLUMN a column's index, the others b"".
+LITERAL: int
+AFTER: int
+"""Columns of the after image: `"a":"1","b":null`."""
+BEFORE: int
+CHANGED: int
+"""Before values of the columns that an update changed."""
+COLUMN: int
+SEQ: int
+NOW_MS: int
+COMMIT_MS: int
+GTID: int
+
 class Plan:
-    """What to do with the rows of one distinct table map; made by cdcd.formats."""
+    """What to do with the rows of one distinct table map; made by cdcd.formats.
+
+    `columns`: (column, `"name":`, whether its text stands between quotes). `insert`, `update`, `delete`: a message's
+    steps. `key`: its key's steps, or None for no key. `partition`: steps of the text whose murmur2 hash chooses the
+    partition; None: the key, or `partition_hash` where there is no key. Raises UnsupportedEvent for an unknown type.
+    """
 
     def __init__(
         self,
         schema: TableSchema,
-        route: Route | None,
+        route: Route,
         *,
         columns: Sequence[tuple[Column, bytes, bool]],
-        programs: Sequence[Sequence[tuple[int, bytes]]],
-        key_columns: Sequence[int],
-        key_program: Sequence[tuple[int, bytes]],
-        partition_columns: Sequence[int],
-        partition: int,
+        insert: Sequence[tuple[int, bytes | int]],
+        update: Sequence[tuple[int, bytes | int]],
+        delete: Sequence[tuple[int, bytes | int]],
+        key: Sequence[tuple[int, bytes | int]] | None,
+        partition: Sequence[tuple[int, bytes | int]] | None,
+        partition_hash: int,
     ) -> None: ...
+    schema: TableSchema
+    route: Route
+
+Run = tuple[str, int, list[bytes | None], list[bytes], list[bytes]]
+"""(topic, partition, keys, values, ids): messages of one partition in order; `ids` is empty without `id_prefix`."""
 
 class Decoder:
     """One dump's state machine. Feed it the socket's bytes from the dump command's answer on.
 
     `catalog` is asked once for each distinct TABLE_MAP: a Plan for a table to publish, None for one to leave out.
     Without a catalog rows are stepped over unread (scans: transactions, statements and positions only).
-    `inflate(compression, data)` yields the pieces of a compressed transaction.
+    `inflate(compression, data)` yields the pieces of a compressed transaction; without it they are stepped over.
+    `id_prefix`: give each message an identity `<prefix>;<seq>;<transaction>` (for headers).
     """
 
     def __init__(
         self,
         catalog: Callable[[TableSchema], Plan | None] | None,
         inflate: Callable[[int, bytes], Iterable[bytes]] | None = None,
+        id_prefix: bytes | None = None,
     ) -> None: ...
     def feed(self, data: bytes) -> None: ...
     def decode(self, now_ms: int, limit: int = ..., stop_at_boundary: bool = ...) -> int:
@@ -70,8 +96,8 @@ class Decoder:
 
         Raises MalformedEvent, UnsupportedEvent, or whatever `catalog` raised.
         """
-    def take_runs(self) -> list[tuple[str, int, list[bytes | None], list[bytes]]]:
-        """Messages since the last call: (topic, partition, keys, values), each partition's in order."""
+    def take_runs(self) -> list[Run]:
+        """Messages since the last call."""
     def take_gtids(self) -> list[tuple[bytes, str, int, int]]:
         """GTIDs of transactions that ended since the last call: (uuid, tag, first, last), merged where adjacent."""
     def resume(self, transaction: str, rows_done: int) -> None:
@@ -100,8 +126,14 @@ class Decoder:
     """Bytes of the open transaction as its GTID event announces them; 0 where it does not."""
     seq: int
     """Number of the last message made; set it before the first decode."""
+    transaction_done: int
+    """Bytes of the open transaction handled so far."""
     commit_us: int
-    """Commit time of the newest transaction seen, microseconds since 1970; 0 before the first."""
+    """When the newest transaction seen was committed where it was first executed, microseconds since 1970."""
+    logged_us: int
+    """When it was committed on this source; 0 before the first."""
+    event_type: int
+    """Of the last event looked at."""
     server_version: str
     """From the FDE: `9.7.4`."""
     previous_gtids: bytes

@@ -1,10 +1,19 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The native core: see native.pyi for its contract."""
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from hashlib import blake2b
 
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize, PyBytes_Size
+
+from cdcd.binlog.charsets import charset_of
+from cdcd.binlog.schema import Column, TableSchema
+from cdcd.errors import MalformedEvent, UnsupportedEvent
+
+# Reading and writing.
 include "cursor.pyx"
 include "out.pyx"
+# Values: one file a family of types.
+include "types.pyx"
 include "column.pyx"
 include "numbers.pyx"
 include "floats.pyx"
@@ -12,3 +21,9 @@ include "temporal.pyx"
 include "text.pyx"
 include "jsonb.pyx"
 include "renderers.pyx"
+# Data flows from top to bottom: bytes, packets, events, rows, messages.
+include "packets.pyx"
+include "table_map.pyx"
+include "plan.pyx"
+include "transactions.pyx"
+include "decoder.pyx"

@@ -1,0 +1,258 @@
+# What to do with a table's rows: where each value stands in a row image (Layout), how a message is put together
+# (Program), where it goes (Route). Compiled once for each distinct TABLE_MAP.
+
+cdef enum:
+    VALUE_NULL = -1      # in Value.size
+    VALUE_ABSENT = -2    # the column is not in this image (binlog_row_image MINIMAL, NOBLOB)
+
+
+cdef struct Value:
+    cbyte* data
+    Py_ssize_t size
+
+
+cdef struct Slot:
+    int fixed      # bytes of a value; -1: a length of `prefix` bytes stands before it
+    int prefix
+
+
+cdef int decimal_size(int precision, int scale) noexcept:
+    """Bytes of a DECIMAL: nine digits in four bytes, fewer in as many as they need ("Fixed-Point Types", MySQL manual)."""
+    cdef int whole = precision - scale
+    return whole // 9 * 4 + (whole % 9 + 1) // 2 + scale // 9 * 4 + (scale % 9 + 1) // 2
+
+
+cdef dict FIXED_SIZES = {
+    T_TINY: 1, T_SHORT: 2, T_INT24: 3, T_LONG: 4, T_LONGLONG: 8, T_YEAR: 1, T_DATE: 3, T_NEWDATE: 3, T_TIME: 3,
+    T_DATETIME: 8, T_TIMESTAMP: 4, T_FLOAT: 4, T_DOUBLE: 8, T_NULL: 0,
+}
+
+
+cdef Slot slot_of(column) except *:
+    cdef Slot slot
+    cdef int kind = column.type
+    cdef int meta = column.meta
+    slot.fixed = -1
+    slot.prefix = 0
+    if kind in FIXED_SIZES:
+        slot.fixed = FIXED_SIZES[kind]
+    elif kind in (T_VARCHAR, T_VAR_STRING, T_STRING):
+        slot.prefix = 1 if meta < 256 else 2
+    elif kind in (T_BLOB, T_JSON, T_GEOMETRY, T_VECTOR):
+        if not 1 <= meta <= 4:
+            raise UnsupportedEvent(f"column {column.name!r} of type {kind} announces a length prefix of {meta} bytes")
+        slot.prefix = meta
+    elif kind in (T_ENUM, T_SET):
+        slot.fixed = meta
+    elif kind == T_BIT:
+        slot.fixed = (meta + 7) // 8
+    elif kind == T_NEWDECIMAL:
+        slot.fixed = decimal_size(meta >> 8, meta & 0xFF)
+    elif kind == T_TIMESTAMP2:
+        slot.fixed = 4 + (meta + 1) // 2
+    elif kind == T_DATETIME2:
+        slot.fixed = 5 + (meta + 1) // 2
+    elif kind == T_TIME2:
+        slot.fixed = 3 + (meta + 1) // 2
+    else:
+        raise UnsupportedEvent(f"column {column.name!r} has binlog type {kind}, which cdcd does not know")
+    return slot
+
+
+cdef class Layout:
+    """Where the values of a row image stand."""
+
+    cdef Slot* slots
+    cdef Py_ssize_t n
+
+    def __cinit__(self, columns):
+        cdef Py_ssize_t i
+        self.n = len(columns)
+        self.slots = <Slot*>malloc(max(self.n, 1) * sizeof(Slot))
+        if self.slots == NULL:
+            raise MemoryError
+        for i in range(self.n):
+            self.slots[i] = slot_of(columns[i])
+
+    def __dealloc__(self):
+        free(self.slots)
+
+    cdef int read_image(self, Cursor* c, cbyte* present, Py_ssize_t n_present, Value* values) except -1:
+        """One row image: a null bitmap over the present columns, then the values that are there."""
+        cdef cbyte* nulls = take(c, (n_present + 7) // 8)
+        cdef Py_ssize_t i, bit = 0
+        cdef Slot* slot
+        cdef uint64_t size
+        for i in range(self.n):
+            if not present[i >> 3] & (1 << (i & 7)):
+                values[i].size = VALUE_ABSENT
+                continue
+            if nulls[bit >> 3] & (1 << (bit & 7)):
+                values[i].size = VALUE_NULL
+            else:
+                slot = &self.slots[i]
+                size = slot.fixed if slot.fixed >= 0 else load_le(take(c, slot.prefix), slot.prefix)
+                values[i].data = take(c, size)
+                values[i].size = <Py_ssize_t>size
+            bit += 1
+        return 0
+
+
+cdef enum:
+    OP_LITERAL = 0     # text as it stands
+    OP_AFTER = 1       # columns of the after image: `"a":"1","b":null`
+    OP_BEFORE = 2      # columns of the before image
+    OP_CHANGED = 3     # before values of the columns that the update changed
+    OP_COLUMN = 4      # one value, quoted where its column is (keys)
+    OP_SEQ = 5         # the message's running number
+    OP_NOW_MS = 6      # when it was built, ms since 1970
+    OP_COMMIT_MS = 7   # when its transaction was committed, ms since 1970
+    OP_GTID = 8        # its transaction's GTID; empty without GTIDs
+
+
+cdef struct Op:
+    int code
+    int column
+    const char* text
+    Py_ssize_t size
+
+
+cdef class Program:
+    """A message or key as a list of steps."""
+
+    cdef Op* ops
+    cdef Py_ssize_t n
+    cdef list keep
+
+    def __cinit__(self, steps):
+        cdef Py_ssize_t i
+        cdef bytes text
+        self.n = len(steps)
+        self.keep = []
+        self.ops = <Op*>malloc(max(self.n, 1) * sizeof(Op))
+        if self.ops == NULL:
+            raise MemoryError
+        for i in range(self.n):
+            code, operand = steps[i]
+            self.ops[i].code = code
+            self.ops[i].column = operand if code == OP_COLUMN else -1
+            text = operand if code == OP_LITERAL else b""
+            self.keep.append(text)
+            self.ops[i].text = PyBytes_AsString(text)
+            self.ops[i].size = PyBytes_Size(text)
+
+    def __dealloc__(self):
+        free(self.ops)
+
+
+cdef class Route:
+    """Where a table's messages go; collects them by partition until they are taken."""
+
+    cdef readonly str topic
+    cdef readonly int partitions
+    cdef list runs      # partition -> [keys, values, ids] or None
+    cdef list touched   # partitions with messages
+
+    def __cinit__(self, str topic, int partitions):
+        if partitions < 1:
+            raise ValueError(f"topic {topic}: {partitions} partitions")
+        self.topic = topic
+        self.partitions = partitions
+        self.runs = [None] * partitions
+        self.touched = []
+
+    cdef int add(self, uint32_t partition, key, bytes value, id) except -1:
+        run = self.runs[partition]
+        if run is None:
+            run = self.runs[partition] = ([], [], [])
+            self.touched.append(partition)
+        (<list>(<tuple>run)[0]).append(key)
+        (<list>(<tuple>run)[1]).append(value)
+        if id is not None:
+            (<list>(<tuple>run)[2]).append(id)
+        return 0
+
+    cdef int take_into(self, list taken) except -1:
+        for partition in self.touched:
+            keys, values, ids = self.runs[partition]
+            taken.append((self.topic, partition, keys, values, ids))
+            self.runs[partition] = None
+        self.touched = []
+        return 0
+
+
+cdef class Plan:
+    """How rows of one distinct table map become messages; see native.pyi."""
+
+    cdef readonly object schema
+    cdef readonly Route route
+    cdef ColumnPlan* columns
+    cdef Py_ssize_t n
+    cdef Program insert
+    cdef Program update
+    cdef Program delete
+    cdef Program key             # None: messages have no key
+    cdef Program partition       # None: by hash of the key, or `fixed_partition` without one
+    cdef uint32_t fixed_partition
+    cdef list keep               # owners of what the C structures point to
+
+    def __cinit__(self, schema, Route route, *, columns, insert, update, delete, key, partition, uint32_t partition_hash):
+        cdef Py_ssize_t i
+        cdef bytes name
+        self.schema = schema
+        self.route = route
+        self.keep = []
+        self.n = len(columns)
+        self.columns = <ColumnPlan*>malloc(max(self.n, 1) * sizeof(ColumnPlan))
+        if self.columns == NULL:
+            raise MemoryError
+        memset(self.columns, 0, max(self.n, 1) * sizeof(ColumnPlan))
+        for i in range(self.n):
+            column, text, quoted = columns[i]
+            plan_column(&self.columns[i], column, self.keep)
+            self.columns[i].quoted = quoted
+            # Comma, name and opening quote in one piece; the writer leaves off either end.
+            name = b"," + text + b'"'
+            self.keep.append(name)
+            self.columns[i].name = PyBytes_AsString(name)
+            self.columns[i].name_size = PyBytes_Size(name)
+        self.insert = self.checked(insert)
+        self.update = self.checked(update)
+        self.delete = self.checked(delete)
+        self.key = None if key is None else self.checked(key)
+        self.partition = None if partition is None else self.checked(partition)
+        self.fixed_partition = (partition_hash & 0x7FFFFFFF) % <uint32_t>route.partitions
+
+    cdef Program checked(self, steps):
+        for code, operand in steps:
+            if code == OP_COLUMN and not 0 <= operand < self.n:
+                raise ValueError(f"a template names column {operand} of {self.n}")
+        return Program(steps)
+
+    def __dealloc__(self):
+        free(self.columns)
+
+
+cdef uint32_t murmur2_hash(cbyte* p, Py_ssize_t n) noexcept:
+    """MurmurHash2, 32 bits, seed 0x9747b28c: the default partitioner of Kafka's Java clients."""
+    cdef uint32_t m = 0x5BD1E995
+    cdef uint32_t h = 0x9747B28C ^ <uint32_t>n
+    cdef uint32_t k
+    while n >= 4:
+        k = load_u32(p) * m
+        k ^= k >> 24
+        h = (h * m) ^ (k * m)
+        p += 4
+        n -= 4
+    if n == 3:
+        h ^= <uint32_t>p[2] << 16
+    if n >= 2:
+        h ^= <uint32_t>p[1] << 8
+    if n >= 1:
+        h = (h ^ p[0]) * m
+    h = (h ^ (h >> 13)) * m
+    return h ^ (h >> 15)
+
+
+def murmur2(bytes data):
+    return murmur2_hash(<cbyte*>PyBytes_AsString(data), PyBytes_Size(data))

@@ -1,0 +1,157 @@
+# Events that open and describe transactions: GTIDs and statements.
+
+cdef struct Gtid:
+    uint8_t[16] sid
+    char[33] tag
+    Py_ssize_t tag_size
+    int64_t number
+    uint64_t logged_us    # committed on this source; 0 before MySQL 8.0.1
+    uint64_t commit_us    # committed where it was first executed; the same unless the source is a replica
+    uint64_t length       # bytes of the whole transaction; 0 before MySQL 8.0.2
+
+
+cdef uint64_t ORIGINAL_FOLLOWS = <uint64_t>1 << 55
+
+
+cdef int read_gtid(Cursor* c, Gtid* gtid) except -1:
+    """GTID (33) and ANONYMOUS_GTID (34): binlog.md section 6."""
+    memset(gtid, 0, sizeof(Gtid))
+    take(c, 1)
+    memcpy(gtid.sid, take(c, 16), 16)
+    gtid.number = <int64_t>load_u64(take(c, 8))
+    if left(c) < 17 or take(c, 1)[0] != 2:
+        return 0
+    take(c, 16)
+    if left(c) < 7:
+        return 0
+    gtid.logged_us = gtid.commit_us = take_le(c, 7)
+    if gtid.logged_us & ORIGINAL_FOLLOWS:
+        gtid.commit_us = take_le(c, 7)
+    gtid.logged_us &= ORIGINAL_FOLLOWS - 1
+    gtid.commit_us &= ORIGINAL_FOLLOWS - 1
+    if left(c):
+        gtid.length = take_packed(c)
+    return 0
+
+
+cdef uint64_t take_varint(Cursor* c) except? 0xFFFFFFFFFFFFFFFF:
+    """Integer of mysql::serialization: as many bytes follow the first as that has trailing one bits."""
+    cdef uint64_t first = take(c, 1)[0]
+    cdef int follow = 0
+    while follow < 8 and first >> follow & 1:
+        follow += 1
+    if follow == 8:
+        return take_le(c, 8)
+    return first >> (follow + 1) | take_le(c, follow) << (7 - follow)
+
+
+cdef int64_t take_signed_varint(Cursor* c) except? -1:
+    cdef uint64_t zigzag = take_varint(c)
+    return <int64_t>(zigzag >> 1) ^ -<int64_t>(zigzag & 1)
+
+
+cdef int read_tagged_gtid(Cursor* c, Gtid* gtid) except -1:
+    """GTID_TAGGED (42): a serialised message of numbered fields, ascending; fields after the known ones are ignorable."""
+    cdef int i, field
+    memset(gtid, 0, sizeof(Gtid))
+    for i in range(3):       # format version, size, last field that must be understood
+        take_varint(c)
+    while left(c):
+        field = <int>take_varint(c)
+        if field == 0 or field == 9 or field == 10:
+            take_varint(c)
+        elif field == 1:
+            for i in range(16):
+                gtid.sid[i] = <uint8_t>take_varint(c)
+        elif field == 2:
+            gtid.number = take_signed_varint(c)
+        elif field == 3:
+            gtid.tag_size = <Py_ssize_t>take_varint(c)
+            if gtid.tag_size > 32:
+                raise ShortRead(f"a GTID tag of {gtid.tag_size} bytes; 32 are allowed")
+            memcpy(gtid.tag, take(c, gtid.tag_size), gtid.tag_size)
+        elif field == 4 or field == 5:
+            take_signed_varint(c)
+        elif field == 6:
+            gtid.logged_us = gtid.commit_us = take_varint(c)
+        elif field == 7:
+            gtid.commit_us = take_varint(c)
+        elif field == 8:
+            gtid.length = take_varint(c)
+        else:
+            break
+    return 0
+
+
+class Statement:
+    """A QUERY event that is no mere bracket of a transaction; see native.pyi."""
+
+    __slots__ = ("database", "sql", "databases", "in_transaction", "error")
+
+    def __init__(self, database, sql, databases, in_transaction, error):
+        self.database = database
+        self.sql = sql
+        self.databases = databases
+        self.in_transaction = in_transaction
+        self.error = error
+
+
+cdef struct Query:
+    uint16_t error
+    Cursor status
+    cbyte* database
+    Py_ssize_t database_size
+    cbyte* text
+    Py_ssize_t size
+
+
+cdef int read_query(Cursor* c, Query* query) except -1:
+    cdef cbyte* fixed = take(c, 13)
+    cdef Py_ssize_t status_size = load_u16(fixed + 11)
+    query.database_size = fixed[8]
+    query.error = load_u16(fixed + 9)
+    query.status = cursor(take(c, status_size), status_size)
+    query.database = take(c, query.database_size + 1)
+    query.size = left(c)
+    query.text = take(c, query.size)
+    return 0
+
+
+# Status variables before "updated databases" (12) and how long each is; -1: a length byte (and what follows) says.
+cdef dict STATUS_SIZES = {0: 4, 1: 8, 3: 4, 4: 6, 7: 2, 8: 2, 9: 8, 10: 4, 13: 3, 16: 1, 17: 8, 18: 2, 19: 1, 20: 1, 21: 1, 128: 3, 129: 8}
+
+
+cdef object updated_databases(Cursor status):
+    """Names of status variable 12 (Q_UPDATED_DB_NAMES), or None where the statement does not carry them."""
+    cdef Cursor c = status
+    cdef int key, count
+    while left(&c):
+        key = take(&c, 1)[0]
+        if key == 12:
+            count = take(&c, 1)[0]
+            if count == 254:    # more databases than are listed
+                return None
+            names = bytes(take_bytes(&c, left(&c))).split(b"\0")[:count]
+            return tuple([name.decode("utf-8", "replace") for name in names])
+        if key in STATUS_SIZES:
+            take(&c, STATUS_SIZES[key])
+        elif key in (5, 6):
+            take(&c, take(&c, 1)[0])
+        elif key == 2:
+            take(&c, <uint64_t>take(&c, 1)[0] + 1)
+        elif key == 11:
+            take(&c, take(&c, 1)[0])
+            take(&c, take(&c, 1)[0])
+        else:
+            return None         # unknown variables are never fatal; what follows them cannot be read
+    return None
+
+
+cdef object read_statement(const Query* query, bint in_transaction):
+    return Statement(
+        PyBytes_FromStringAndSize(<const char*>query.database, query.database_size).decode("utf-8", "replace"),
+        PyBytes_FromStringAndSize(<const char*>query.text, query.size),
+        updated_databases(query.status),
+        in_transaction,
+        query.error,
+    )

@@ -1,0 +1,66 @@
+"""What kind of statement a QUERY event holds: told from its first words, never parsed further."""
+
+import re
+from enum import Enum
+
+_SPACE_OR_COMMENT = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|\#[^\n]*(?:\n|$)|/\*(?![!M]).*?\*/|/\*M?!\d*|\*/|\()+", re.DOTALL)
+_WORD = re.compile(r"[A-Za-z_]+")
+_LOOKED_AT = 4096  # characters of a statement that are read for its first words
+
+_ACCOUNT_OBJECTS = frozenset({"USER", "ROLE", "SERVER"})  # a server's OPTIONS hold a password
+_DDL = frozenset({"CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"})
+_DML = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "CALL", "DO"})
+
+
+class StatementClass(Enum):
+    """What to do with a statement."""
+
+    DDL = "ddl"
+    ACCOUNT = "account"
+    """Its logged text may hold password hashes: never published."""
+    DML = "dml"
+    """A change of rows logged as a statement: its rows are not in the binlog."""
+    OTHER = "other"
+    """Maintenance and the like: no rows, nothing to publish."""
+
+
+def first_words(sql: str, n: int = 3) -> tuple[str, ...]:
+    """The first `n` words, upper case, comments skipped; the content of /*! ... */ counts, as the server executes it."""
+    text, at, words = sql[:_LOOKED_AT], 0, []
+    while len(words) < n:
+        if space := _SPACE_OR_COMMENT.match(text, at):
+            at = space.end()
+        word = _WORD.match(text, at)
+        if word is None:
+            break
+        words.append(word.group().upper())
+        at = word.end()
+    return tuple(words)
+
+
+def classify(sql: str) -> StatementClass:
+    words = first_words(sql, 4)
+    if not words:
+        return StatementClass.OTHER
+    if words[0] in ("GRANT", "REVOKE") or words[:2] in (("SET", "PASSWORD"), ("SET", "DEFAULT"), ("SET", "ROLE")):
+        return StatementClass.ACCOUNT
+    if words[0] in _DDL:
+        object_at = 3 if words[1:3] == ("OR", "REPLACE") else 1
+        account = bool(_ACCOUNT_OBJECTS.intersection(words[object_at : object_at + 1]))
+        return StatementClass.ACCOUNT if account else StatementClass.DDL
+    return StatementClass.DML if words[0] in _DML else StatementClass.OTHER
+
+
+def ddl_kind(sql: str) -> str:
+    """CREATE, ALTER, DROP, TRUNCATE, RENAME, CREATE INDEX, DROP INDEX, or OTHER."""
+    words = first_words(sql, 4)
+    if not words or words[0] not in _DDL:
+        return "OTHER"
+    if words[0] in ("CREATE", "DROP") and "INDEX" in words[1:]:
+        return f"{words[0]} INDEX"
+    return words[0]
+
+
+def may_name(sql: str, table: str) -> bool:
+    """Whether a statement's text may name a table: errs on the side of yes."""
+    return table.casefold() in sql.casefold()
