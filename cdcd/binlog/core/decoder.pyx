@@ -87,20 +87,6 @@ cdef inline bint text_is(const Query* query, const char* text, Py_ssize_t size) 
     return query.size == size and memcmp(query.text, text, size) == 0
 
 
-cdef Py_ssize_t write_u64(char* to, uint64_t n) noexcept:
-    """Decimal digits, at most 20; returns how many."""
-    cdef char[20] digits
-    cdef int at = 20
-    while True:
-        at -= 1
-        digits[at] = <char>(48 + n % 10)
-        n //= 10
-        if n == 0:
-            break
-    memcpy(to, &digits[at], 20 - at)
-    return 20 - at
-
-
 cdef Py_ssize_t write_gtid(char* to, const Gtid* gtid) noexcept:
     """`uuid[:tag]:n`, at most 91 bytes."""
     cdef const char* hexes = b"0123456789abcdef"
@@ -120,7 +106,7 @@ cdef Py_ssize_t write_gtid(char* to, const Gtid* gtid) noexcept:
         at += gtid.tag_size
         to[at] = c":"
         at += 1
-    return at + write_u64(to + at, <uint64_t>gtid.number)
+    return write_u64(to + at, <uint64_t>gtid.number) - to
 
 
 cdef class Table:
@@ -234,7 +220,7 @@ cdef class Decoder:
         self.packets.feed(data)
 
     def decode(self, int64_t now_ms, uint64_t limit=1 << 20, bint stop_at_boundary=False):
-        self.now_text_size = write_u64(self.now_text, <uint64_t>now_ms)
+        self.now_text_size = write_u64(self.now_text, <uint64_t>now_ms) - self.now_text
         try:
             return self.run_events(limit, stop_at_boundary)
         except ShortRead as error:
@@ -526,7 +512,7 @@ cdef class Decoder:
         return 0
 
     cdef void write_transaction_texts(self) noexcept:
-        self.commit_text_size = write_u64(self.commit_text, self.gtid.commit_us // 1000)
+        self.commit_text_size = write_u64(self.commit_text, self.gtid.commit_us // 1000) - self.commit_text
         self.gtid_text_size = write_gtid(self.gtid_text, &self.gtid) if self.has_gtid else 0
 
     cdef int check_expected(self) except -1:
@@ -854,7 +840,7 @@ cdef class Decoder:
 
     cdef int write_field(self, Out* out, int code) except -1:
         if code == OP_SEQ:
-            out.size += write_u64(reserve(out, 20), self.seq)
+            put_u64(out, self.seq)
         elif code == OP_NOW_MS:
             put(out, self.now_text, self.now_text_size)
         elif code == OP_COMMIT_MS:

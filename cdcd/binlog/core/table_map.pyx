@@ -1,39 +1,5 @@
 # TABLE_MAP: body -> TableSchema. Rare (once for each distinct map), so it is written for the reader, not for speed.
 
-cdef enum:
-    T_DECIMAL = 0
-    T_TINY = 1
-    T_SHORT = 2
-    T_LONG = 3
-    T_FLOAT = 4
-    T_DOUBLE = 5
-    T_NULL = 6
-    T_TIMESTAMP = 7
-    T_LONGLONG = 8
-    T_INT24 = 9
-    T_DATE = 10
-    T_TIME = 11
-    T_DATETIME = 12
-    T_YEAR = 13
-    T_NEWDATE = 14
-    T_VARCHAR = 15
-    T_BIT = 16
-    T_TIMESTAMP2 = 17
-    T_DATETIME2 = 18
-    T_TIME2 = 19
-    T_VECTOR = 242
-    T_JSON = 245
-    T_NEWDECIMAL = 246
-    T_ENUM = 247
-    T_SET = 248
-    T_TINY_BLOB = 249
-    T_MEDIUM_BLOB = 250
-    T_LONG_BLOB = 251
-    T_BLOB = 252
-    T_VAR_STRING = 253
-    T_STRING = 254
-    T_GEOMETRY = 255
-
 NUMERIC = frozenset((T_DECIMAL, T_TINY, T_SHORT, T_INT24, T_LONG, T_LONGLONG, T_FLOAT, T_DOUBLE, T_YEAR, T_NEWDECIMAL))
 CHARACTER = frozenset((T_VARCHAR, T_VAR_STRING, T_STRING, T_BLOB, T_TINY_BLOB, T_MEDIUM_BLOB, T_LONG_BLOB, T_VECTOR))
 TWO_BYTES_OF_METADATA = frozenset((T_VARCHAR, T_VAR_STRING, T_BIT, T_NEWDECIMAL, T_STRING, T_ENUM, T_SET, T_DECIMAL))

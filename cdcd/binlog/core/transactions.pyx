@@ -34,7 +34,7 @@ cdef int read_gtid(Cursor* c, Gtid* gtid) except -1:
     return 0
 
 
-cdef uint64_t take_varint(Cursor* c) except? 0xFFFFFFFFFFFFFFFF:
+cdef uint64_t take_field(Cursor* c) except? 0xFFFFFFFFFFFFFFFF:
     """Integer of mysql::serialization: as many bytes follow the first as that has trailing one bits."""
     cdef uint64_t first = take(c, 1)[0]
     cdef int follow = 0
@@ -45,8 +45,8 @@ cdef uint64_t take_varint(Cursor* c) except? 0xFFFFFFFFFFFFFFFF:
     return first >> (follow + 1) | take_le(c, follow) << (7 - follow)
 
 
-cdef int64_t take_signed_varint(Cursor* c) except? -1:
-    cdef uint64_t zigzag = take_varint(c)
+cdef int64_t take_signed_field(Cursor* c) except? -1:
+    cdef uint64_t zigzag = take_field(c)
     return <int64_t>(zigzag >> 1) ^ -<int64_t>(zigzag & 1)
 
 
@@ -55,29 +55,29 @@ cdef int read_tagged_gtid(Cursor* c, Gtid* gtid) except -1:
     cdef int i, field
     memset(gtid, 0, sizeof(Gtid))
     for i in range(3):       # format version, size, last field that must be understood
-        take_varint(c)
+        take_field(c)
     while left(c):
-        field = <int>take_varint(c)
+        field = <int>take_field(c)
         if field == 0 or field == 9 or field == 10:
-            take_varint(c)
+            take_field(c)
         elif field == 1:
             for i in range(16):
-                gtid.sid[i] = <uint8_t>take_varint(c)
+                gtid.sid[i] = <uint8_t>take_field(c)
         elif field == 2:
-            gtid.number = take_signed_varint(c)
+            gtid.number = take_signed_field(c)
         elif field == 3:
-            gtid.tag_size = <Py_ssize_t>take_varint(c)
+            gtid.tag_size = <Py_ssize_t>take_field(c)
             if gtid.tag_size > 32:
                 raise ShortRead(f"a GTID tag of {gtid.tag_size} bytes; 32 are allowed")
             memcpy(gtid.tag, take(c, gtid.tag_size), gtid.tag_size)
         elif field == 4 or field == 5:
-            take_signed_varint(c)
+            take_signed_field(c)
         elif field == 6:
-            gtid.logged_us = gtid.commit_us = take_varint(c)
+            gtid.logged_us = gtid.commit_us = take_field(c)
         elif field == 7:
-            gtid.commit_us = take_varint(c)
+            gtid.commit_us = take_field(c)
         elif field == 8:
-            gtid.length = take_varint(c)
+            gtid.length = take_field(c)
         else:
             break
     return 0
