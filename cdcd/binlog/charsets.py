@@ -1,18 +1,27 @@
 """Collation id -> character set, and what its bytes mean: as MySQL 9.7 and MariaDB 11.8 convert them themselves.
 
 A collation id is what the binlog says of a text column. Where Python's codec of a set and the server's own table differ,
-the server is followed (checked against `CONVERT(... USING utf32)` of every code: tests/integration/test_charsets.py).
+the server is followed; where only Python's has a character for a code, it is given rather than nothing (checked against
+`CONVERT(... USING utf32)` of every code: tests/integration/test_charsets.py).
 """
 
+# ruff: noqa: RUF001 - the tables hold look-alikes of ASCII characters because the character sets do
+
+import codecs
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
 Kind = Literal["binary", "utf8", "table", "codec"]
-"""How the core reads it: base64; checked UTF-8; a table of 256 code points; a Python codec."""
+"""How the core reads it: base64; checked UTF-8; a table of 256 code points; `Charset.decode`."""
 
 UNMAPPED = "\ufffd"
+
+
+def _no_codes() -> dict[bytes, str]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -23,9 +32,13 @@ class Charset:
     max_bytes: int
     """Longest character; COLUMN_TYPE's length is the binlog's length in bytes divided by it."""
     codec: str
-    """Python codec: the one it is, or, of an 8-bit set, the one its table starts from."""
-    changes: dict[int, str] = field(default_factory=dict, hash=False)
-    """8-bit sets: first byte -> the characters of it and of the bytes after it, where the server's table differs."""
+    """Python codec: the one it is, or the one it differs from by what follows."""
+    changes: dict[int, str] = field(default_factory=dict, compare=False)
+    """8-bit sets: byte -> the characters of it and of the bytes after it."""
+    swaps: dict[int, int] = field(default_factory=dict, compare=False)
+    """Sets of several bytes: a character of the codec -> the server's, for `str.translate`."""
+    more: Callable[[], dict[bytes, str]] = field(default=_no_codes, compare=False)
+    """Sets of several bytes: codes that the codec does not have."""
 
     @property
     def kind(self) -> Kind:
@@ -36,30 +49,78 @@ class Charset:
         return "table" if self.max_bytes == 1 else "codec"
 
     @property
-    def characters(self) -> str:
-        """8-bit sets: the 256 characters; U+FFFD where a byte is none."""
-        return _characters(self)
-
-    @property
     def table(self) -> bytes:
-        """8-bit sets: 256 code points of 16 bits in the machine's byte order."""
-        return b"".join(ord(character).to_bytes(2, sys.byteorder) for character in self.characters)
+        """8-bit sets: 256 code points of 16 bits in the machine's byte order; 0xFFFD where a byte is none."""
+        return b"".join(ord(character).to_bytes(2, sys.byteorder) for character in _characters(self))
 
-    def decode(self, raw: bytes) -> str:
-        """Text of `raw`; U+FFFD for bytes that are none in this set. Not for `binary`."""
+    def decode(self, raw: bytes) -> tuple[str, bool]:
+        """Text of `raw`, and whether bytes that are none had to become U+FFFD. Not for `binary`."""
         if self.kind == "table":
-            return "".join(self.characters[byte] for byte in raw)
-        return raw.decode(self.codec, "replace")
+            text = "".join(_characters(self)[byte] for byte in raw)
+            return text, UNMAPPED in text
+        try:
+            text, replaced = raw.decode(self.codec), False
+        except UnicodeDecodeError:
+            text = raw.decode(self.codec, _error_handler(self))
+            replaced = UNMAPPED in text
+        return (text.translate(self.swaps) if self.swaps else text), replaced
 
 
 @cache
 def _characters(charset: Charset) -> str:
-    characters = list(bytes(range(256)).decode("latin-1"))
-    for byte in range(256):
-        characters[byte] = bytes((byte,)).decode(charset.codec, "replace")
+    """The 256 characters of an 8-bit set."""
+    characters = [bytes((byte,)).decode(charset.codec, "replace") for byte in range(256)]
     for first, text in charset.changes.items():
         characters[first : first + len(text)] = text
     return "".join(characters)
+
+
+@cache
+def _error_handler(charset: Charset) -> str:
+    """Name of the codec error handler that reads a set's further codes and replaces what is none."""
+    more = charset.more()
+    if not more:
+        return "replace"
+
+    def handle(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeDecodeError):
+            raise error
+        for size in (2, 3):
+            character = more.get(error.object[error.start : error.start + size])
+            if character is not None:
+                return character, error.start + size
+        return UNMAPPED, error.end
+
+    name = f"cdcd.{charset.name}"
+    codecs.register_error(name, handle)
+    return name
+
+
+def _big5_codes() -> dict[bytes, str]:
+    """The seven characters ETEN added."""
+    return {bytes((0xF9, 0xD6 + i)): character for i, character in enumerate("碁銹裏墻恒粧嫺")}
+
+
+def _user_codes() -> dict[bytes, str]:
+    """EUC-JP's user-defined rows 85 to 94 of both planes: the private use area from U+E000."""
+    cells = [(row, cell) for row in range(0xF5, 0xFF) for cell in range(0xA1, 0xFF)]
+    codes = {bytes(code): chr(0xE000 + i) for i, code in enumerate(cells)}
+    codes.update({bytes((0x8F, *code)): chr(0xE000 + len(cells) + i) for i, code in enumerate(cells)})
+    return codes
+
+
+_IBM = "ⅰⅱⅲⅳⅴⅵⅶⅷⅸⅹⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ＇＂㈱№℡炻仼僴凬匇匤﨎咊坙﨏塚增寬峵嵓﨑德悅愠敎昻晥晴朗栁﨓﨔橫櫢淸淲瀨凞猪甁皂皞益礰礼神祥福竧靖精綠緖羽荢﨟薰蘒﨡蠇諸譿賴赶﨣﨤逸郞都鄕﨧﨨閒隆﨩霻靍靑飯飼館馞髙魲鶴黑"
+
+
+def _eucjpms_codes() -> dict[bytes, str]:
+    """Microsoft's EUC-JP: also NEC's row 13, which cp932 has at 8740, and IBM's characters at the end of plane 2."""
+    codes = _user_codes()
+    row = range(0x40, 0x9F)
+    nec = [bytes((0x87, cell)).decode("cp932", "replace") for cell in row if cell != 0x7F]
+    codes.update({bytes((0xAD, 0xA1 + i)): character for i, character in enumerate(nec) if character != UNMAPPED})
+    cells = [(0xF3, cell) for cell in range(0xF3, 0xFF)] + [(0xF4, cell) for cell in range(0xA1, 0xFF)]
+    codes.update({bytes((0x8F, *code)): character for code, character in zip(cells, _IBM, strict=True)})
+    return codes
 
 
 _CHARSETS = (
@@ -70,24 +131,24 @@ _CHARSETS = (
     Charset("utf16", 4, "utf-16-be"),
     Charset("utf16le", 4, "utf-16-le"),
     Charset("utf32", 4, "utf-32-be"),
-    Charset("big5", 2, "big5"),
+    Charset("big5", 2, "big5", more=_big5_codes),
     Charset("cp932", 2, "cp932"),
-    Charset("eucjpms", 3, "euc_jp"),
+    Charset("eucjpms", 3, "euc_jp", swaps=str.maketrans("〜‖−¢£¬¦", "～∥－￠￡￢￤"), more=_eucjpms_codes),
     Charset("euckr", 2, "cp949"),
-    Charset("gb18030", 4, "gb18030"),
+    Charset("gb18030", 4, "gb18030", swaps=str.maketrans("\ue7c7\u1e3f", "\u1e3f\ue7c7")),
     Charset("gb2312", 2, "gb2312"),
     Charset("gbk", 2, "gbk"),
-    Charset("sjis", 2, "shift_jis"),
-    Charset("ujis", 3, "euc_jp"),
+    Charset("sjis", 2, "shift_jis", swaps=str.maketrans("＼", "\\")),
+    Charset("ujis", 3, "euc_jp", swaps=str.maketrans("＼", "\\"), more=_user_codes),
     Charset("ascii", 1, "ascii"),
     Charset("cp1250", 1, "cp1250"),
     Charset("cp1251", 1, "cp1251"),
-    Charset("cp1256", 1, "cp1256", dict.fromkeys((0x8A, 0x8F, 0x98, 0x9A, 0x9F, 0xAA, 0xC0, 0xFF), UNMAPPED)),
+    Charset("cp1256", 1, "cp1256"),
     Charset("cp1257", 1, "cp1257"),
     Charset("cp850", 1, "cp850"),
     Charset("cp852", 1, "cp852"),
     Charset("cp866", 1, "cp866", {0xFC: "ⁿ²"}),
-    Charset("greek", 1, "iso8859-7", {0xA1: "ʽʼ", 0xA4: 2 * UNMAPPED, 0xAA: UNMAPPED}),
+    Charset("greek", 1, "iso8859-7", {0xA1: "ʽʼ"}),
     Charset("hebrew", 1, "iso8859-8", {0xAF: "‾"}),
     Charset("hp8", 1, "hp-roman8"),
     Charset("koi8r", 1, "koi8-r"),
@@ -133,14 +194,6 @@ _CHARSETS = (
         1,
         "cp1252",
         {
-            0x83: UNMAPPED,
-            0x88: UNMAPPED,
-            0x8A: UNMAPPED,
-            0x8C: UNMAPPED,
-            0x8E: UNMAPPED,
-            0x98: 3 * UNMAPPED,
-            0x9C: UNMAPPED,
-            0x9E: 2 * UNMAPPED,
             0xC0: "აბგდევზჱთიკლმნჲოპჟრსტჳუფქღყშჩცძწჭხჴჯჰჵ" + 23 * UNMAPPED + "№" + 2 * UNMAPPED,
         },
     ),

@@ -82,7 +82,8 @@ cdef int plan_text(ColumnPlan* plan, object column, list keep) except -1:
         plan.table = <const uint16_t*>keep_bytes(charset.table, keep)
         plan.render = render_table
     else:
-        plan.codec = keep_bytes(charset.codec.encode(), keep)
+        keep.append(charset)
+        plan.charset = <void*>charset
         plan.render = render_codec
     return 0
 
@@ -109,7 +110,7 @@ cdef int plan_labels(ColumnPlan* plan, object column, list keep) except -1:
     plan.n_labels = len(column.labels)
     plan.labels = <Label*>keep_bytes(bytes(plan.n_labels * sizeof(Label)), keep)
     for i in range(plan.n_labels):
-        label = escaped(charset.decode(column.labels[i]))
+        label = escaped(charset.decode(column.labels[i])[0])
         plan.labels[i].text = keep_bytes(label, keep)
         plan.labels[i].size = PyBytes_Size(label)
     plan.render = render_enum if plan.type == T_ENUM else render_set

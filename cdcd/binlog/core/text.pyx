@@ -4,7 +4,6 @@
 # text). Only quotes, backslashes and control characters are escaped (formats.md 2.1).
 
 cdef extern from "Python.h":
-    object PyUnicode_Decode(const char* data, Py_ssize_t size, const char* encoding, const char* errors)
     object PyUnicode_AsUTF8String(object text)
     char* PyBytes_AsString(object data) except NULL
     Py_ssize_t PyBytes_Size(object data) except -1
@@ -157,11 +156,18 @@ cdef Py_ssize_t put_table(Out* out, cbyte* p, Py_ssize_t n, const uint16_t* tabl
     cdef cbyte* stop
     cdef char* at
     cdef uint32_t point
-    cdef Py_ssize_t replaced = 0
+    cdef bint ascii = table[c'['] == c'['     # not so in swe7
+    cdef Py_ssize_t size, replaced = 0
     while p < end:
         stop = p + CHUNK if end - p > CHUNK else end
         at = reserve(out, (stop - p) * WIDEST)
         while p < stop:
+            if ascii:
+                size = copy_plain(at, p, stop - p)
+                p += size
+                at += size
+                if p == stop:
+                    break
             point = table[p[0]]
             p += 1
             if point < 0x80:
@@ -197,12 +203,11 @@ cdef int render_table(Out* out, const ColumnPlan* column, cbyte* p, Py_ssize_t n
 
 
 cdef int render_codec(Out* out, const ColumnPlan* column, cbyte* p, Py_ssize_t n) except -1:
-    """The character sets of several bytes a character: through a Python codec."""
+    """The character sets of several bytes a character: through Python's codecs."""
     cdef object text
-    try:
-        text = PyUnicode_Decode(<const char*>p, n, column.codec, b"strict")
-    except UnicodeDecodeError:
-        text = PyUnicode_Decode(<const char*>p, n, column.codec, b"replace")
+    cdef bint replaced
+    text, replaced = (<object>column.charset).decode(PyBytes_FromStringAndSize(<const char*>p, n))
+    if replaced:
         count_invalid(column)
     text = PyUnicode_AsUTF8String(text)
     put_utf8(out, <cbyte*>PyBytes_AsString(text), PyBytes_Size(text), 1)
