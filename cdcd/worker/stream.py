@@ -1,0 +1,57 @@
+"""The read side of a worker: one dump and its decoder, advanced step by step."""
+
+import time
+from enum import Enum
+
+from cdcd.binlog.core.native import CONTROL, END, NEED_BYTES, STATEMENT, Decoder
+from cdcd.errors import FindingError
+from cdcd.mysql.tap import BinlogDump
+from cdcd.observe.failpoints import Failpoint, off
+
+OUTPUT_BYTES = 1 << 20
+"""Messages decoded at a time: what is held between the core and the producer."""
+
+
+class Step(Enum):
+    """What one step came to."""
+
+    IDLE = "the source has nothing more for now"
+    PROGRESS = "events were decoded"
+    STATEMENT = "decoder.statement is to be looked at"
+
+
+class Stream:
+    """Pulls bytes when the decoder wants them; decides nothing."""
+
+    def __init__(self, dump: BinlogDump, decoder: Decoder, failpoint: Failpoint = off) -> None:
+        self.dump = dump
+        self.decoder = decoder
+        self.received_bytes = 0
+        self._failpoint = failpoint
+        self._hungry = True
+
+    def step(self, timeout: float, *, stop_at_boundary: bool = False) -> Step:
+        """Decode what is buffered, or wait up to `timeout` seconds for more.
+
+        Raises FindingError (connection lost, dump ended), BinlogError, Stopped.
+        """
+        if self._hungry:
+            data = self.dump.read(timeout)
+            if not data:
+                return Step.IDLE
+            self._feed(data)
+        reason = self.decoder.decode(time.time_ns() // 1_000_000, OUTPUT_BYTES, stop_at_boundary)
+        self._hungry = reason == NEED_BYTES
+        if reason == CONTROL:
+            self.dump.show(self.decoder.control)
+        elif reason == END:
+            raise FindingError(self.dump.ended(self.decoder.control))
+        return Step.STATEMENT if reason == STATEMENT else Step.PROGRESS
+
+    def _feed(self, data: bytes) -> None:
+        if not self.received_bytes:
+            self._failpoint("source.first_event")
+        self.received_bytes += len(data)
+        self.decoder.feed(data)
+        if self.decoder.buffered > len(data):
+            self._failpoint("source.mid_event")
