@@ -1,0 +1,86 @@
+"""What all Kafka clients of cdcd share: their log, their connection trouble, and an end that cannot hang."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import KafkaError
+
+ClientConfig = dict[str, Any]
+"""librdkafka settings, ready to use: bootstrap servers, TLS, SASL."""
+
+SLICE = 0.5
+"""Seconds of one wait inside a blocking call, between two looks at what the brokers say."""
+
+_TELLING = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.UNSUPPORTED_SASL_MECHANISM})  # noqa: SLF001 - public codes, named so
+
+
+class Trouble:
+    """librdkafka's error callback: remembers why the brokers cannot be reached.
+
+    librdkafka goes on trying for ever, and a call that waits for it ends as a bare timeout; the reason is only here.
+    Filled while the client is polled.
+    """
+
+    def __init__(self) -> None:
+        self._reasons: dict[int, KafkaError] = {}
+
+    def __call__(self, error: KafkaError) -> None:
+        self._reasons[error.code()] = error
+
+    def telling(self) -> KafkaError | None:
+        """An error that waiting does not mend, if there was one: a refused credential, no TLS."""
+        return next((error for code, error in self._reasons.items() if code in _TELLING), None)
+
+    def reason(self) -> str:
+        """All that was heard, in words."""
+        return "; ".join(error.str() for error in self._reasons.values()) or "no answer"
+
+
+class ClientLog:
+    """librdkafka's log lines into the standard log; one text at most every ten seconds (it repeats ten a second)."""
+
+    _QUIET = 10.0
+
+    def __init__(self, name: str) -> None:
+        self._log = logging.getLogger(name)
+        self._seen: dict[str, float] = {}
+
+    def log(self, level: int, message: str, *args: object) -> None:
+        """Called by confluent-kafka inside poll()."""
+        text = message % args if args else message
+        now = time.monotonic()
+        if now - self._seen.get(text, -self._QUIET) < self._QUIET:
+            return
+        if len(self._seen) > 100:
+            self._seen.clear()
+        self._seen[text] = now
+        self._log.log(level, "%s", text)
+
+
+def with_callbacks(config: ClientConfig, trouble: Trouble) -> ClientConfig:
+    """`config` for one client whose trouble goes to `trouble` and whose log goes to the log."""
+    return {**config, "error_cb": trouble, "logger": ClientLog("cdcd.kafka.librdkafka"), "client.id": "cdcd"}
+
+
+def within(seconds: float, action: Callable[[], object]) -> bool:
+    """Run `action` on a thread of its own; False if it had not ended after `seconds`, or failed.
+
+    Closing a client can hang while Kafka is away. The thread is then left behind: the process ends soon.
+    """
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            action()
+        except Exception:
+            logging.getLogger(__name__).info("closing a Kafka client failed", exc_info=True)
+        else:
+            ended.set()
+
+    thread = threading.Thread(target=run, name="kafka-close", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return ended.is_set()

@@ -1,0 +1,60 @@
+"""From a constructed producer to one that may publish, with a reason if it does not come to that."""
+
+import time
+from collections.abc import Callable
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from cdcd.kafka.client import SLICE, Trouble
+from cdcd.kafka.failures import Subject, is_fenced, lost, refused, unreachable
+
+Waiting = Callable[[], None]
+"""Called several times a second while a call waits for Kafka; may raise to end the wait (Stopped, lease over)."""
+
+
+class Opening:
+    """Waits in slices, so that a refused credential, a stop or the end of patience is seen soon."""
+
+    def __init__(
+        self, producer: Producer, trouble: Trouble, waiting: Waiting, timeout: float, transactional_id: str = ""
+    ) -> None:
+        self._producer = producer
+        self._trouble = trouble
+        self._waiting = waiting
+        self._deadline = time.monotonic() + timeout
+        self._id = transactional_id
+
+    def connect(self) -> None:
+        """Wait for the first answer. Without a connection librdkafka's next step sleeps half a second."""
+        self._until_done(lambda: self._producer.cluster_id(SLICE / 5), Subject("connect", "", self._id))
+
+    def init_transactions(self) -> None:
+        """Fence every other producer of this transactional id."""
+        # Called again after a timeout it goes on where it was.
+        self._until_done(lambda: self._producer.init_transactions(SLICE), Subject("open the producer", "", self._id))
+
+    def _until_done(self, step: Callable[[], object], subject: Subject) -> None:
+        while True:
+            try:
+                step()
+            except KafkaException as error:
+                self._look(error.args[0], subject)
+            else:
+                return
+
+    def _look(self, error: KafkaError, subject: Subject) -> None:
+        """Go on, or raise because it is hopeless, too late or no longer wanted."""
+        self._producer.poll(0)
+        self._waiting()
+        told = self._trouble.telling()
+        if told is not None:
+            raise refused(told, subject)
+        if is_fenced(error):
+            raise lost(error, subject)
+        if not error.retriable() and error.code() not in _SILENT:
+            raise refused(error, subject)
+        if time.monotonic() > self._deadline:
+            raise unreachable(self._trouble.reason(), subject)
+
+
+_SILENT = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT})  # noqa: SLF001 - public codes, named so

@@ -1,0 +1,288 @@
+"""One transactional producer: opened with a fence, its failures named, its end bounded."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from cdcd.errors import CdcdError, HoldingLost
+from cdcd.kafka.client import SLICE, ClientConfig, Trouble, with_callbacks, within
+from cdcd.kafka.failures import Subject, is_fenced, lost, refused
+from cdcd.kafka.opening import Opening, Waiting
+
+Failpoint = Callable[[str], None]
+"""Called with the name of each failpoint passed (faults.md section 3); may do anything."""
+Headers = list[tuple[str, str | bytes | None]]
+ID_HEADER = "cdcd-id"
+"""`<epoch>;<seq>;<transaction>`: identity of a message (formats.md section 1, rule 5)."""
+
+_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerSettings:
+    """What a producer may use."""
+
+    message_max_bytes: int = _MEGABYTE
+    """Largest message, key and headers included."""
+    queue_bytes: int = 64 << 20
+    """Messages waiting for the brokers; librdkafka's own default is 1 GiB."""
+    transaction_timeout: float = 30.0
+    """Seconds after which the brokers abort an open transaction: so long a dead owner holds back readers."""
+
+
+def no_failpoint(_name: str) -> None:
+    """The failpoint of a process in which none is set."""
+
+
+def not_stopped() -> None:
+    """The `waiting` of a caller that waits as long as it takes."""
+
+
+class Refusals:
+    """Delivery reports of failures: the first message that was refused, and the largest one refused for its size.
+
+    `delivery.report.only.error` makes this free of charge for messages that arrive.
+    """
+
+    def __init__(self) -> None:
+        self.error: KafkaError | None = None
+        self.topic = ""
+        self.largest = 0
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        if error is None or error.code() in _PURGED:
+            return
+        if self.error is None:
+            self.error, self.topic = error, message.topic() or ""
+        if error.code() == self.error.code():
+            self.largest = max(self.largest, size_of(message))
+
+
+_PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001 - public codes, named so
+
+
+def size_of(message: Message) -> int:
+    return len(message.value() or b"") + len(message.key() or b"")
+
+
+def bulk_config(config: ClientConfig, settings: ProducerSettings, batch_bytes: int) -> dict[str, Any]:
+    """Settings (librdkafka) of a producer that sends much, with explicit partitions and idempotence."""
+    return {
+        **config,
+        "enable.idempotence": True,
+        "acks": "all",
+        "compression.type": "lz4",
+        "batch.size": min(batch_bytes, settings.message_max_bytes),
+        "batch.num.messages": 100_000,
+        "message.max.bytes": settings.message_max_bytes,
+        "queue.buffering.max.kbytes": settings.queue_bytes >> 10,
+        "queue.buffering.max.messages": 1_000_000,
+        # The coordinator's answer decides: a request must not outlive the transaction it belongs to (K7).
+        "socket.timeout.ms": int(settings.transaction_timeout * 1000),
+        "retry.backoff.ms": 20,
+        "retry.backoff.max.ms": 1000,
+        "socket.nagle.disable": True,
+        "allow.auto.create.topics": False,
+    }
+
+
+class TransactionalProducer:
+    """A producer with a transactional id. Not thread-safe; after any exception it is gone, and `open` starts anew."""
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        transactional_id: str,
+        settings: ProducerSettings,
+        failpoint: Failpoint,
+        waiting: Waiting,
+    ) -> None:
+        self._config = config
+        self._id = transactional_id
+        self._settings = settings
+        self._failpoint = failpoint
+        self._waiting = waiting
+        self._batch_bytes = _MEGABYTE
+        self._producer: Producer | None = None
+        self._trouble = Trouble()
+        self._refusals = Refusals()
+        self.in_transaction = False
+
+    def open(self, timeout: float) -> None:
+        """Construct the producer and run `init_transactions`: fences every other one and aborts what it left open.
+
+        FindingError: `retry` if no broker answers within `timeout` seconds, else what the operator must mend.
+        """
+        self.discard()
+        self._trouble, self._refusals = Trouble(), Refusals()
+        self._producer = self._construct()
+        self._failpoint("producer.before_init")
+        opening = Opening(self._producer, self._trouble, self._waiting, timeout, self._id)
+        try:
+            opening.connect()
+            opening.init_transactions()
+        except BaseException:
+            self.discard()
+            raise
+        self._failpoint("producer.after_init")
+
+    def begin(self) -> None:
+        """Start a transaction; nothing is sent yet."""
+        try:
+            self._opened().begin_transaction()
+        except KafkaException as error:
+            self.fail(error.args[0], "begin a transaction")
+        self.in_transaction = True
+
+    def write(
+        self,
+        topic: str,
+        partition: int,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes],
+        ids: Sequence[bytes] | None = None,
+    ) -> None:
+        """Hand over messages in order; waits while the queue is full."""
+        produce = self._opened().produce
+        value = b""
+        try:
+            if ids is None:
+                for key, value in zip(keys, values, strict=True):
+                    try:
+                        produce(topic, value, key, partition)
+                    except BufferError:
+                        self._produce_when_room(topic, value, key, partition, None)
+            else:
+                for key, value, identity in zip(keys, values, ids, strict=True):
+                    headers: Headers = [(ID_HEADER, identity)]
+                    try:
+                        produce(topic, value, key, partition, headers=headers)
+                    except BufferError:
+                        self._produce_when_room(topic, value, key, partition, headers)
+        except KafkaException as error:
+            self.fail(error.args[0], "publish a message", topic, len(value))
+        self.poll()
+
+    def poll(self, timeout: float = 0) -> None:
+        """Serve delivery reports; raises if a message was refused."""
+        self._opened().poll(timeout)
+        if self._refusals.error is not None:
+            self.fail(self._refusals.error, "publish a message")
+
+    def commit(self) -> None:
+        """Commit the open transaction. HoldingLost if it is not certain that it is committed."""
+        try:
+            self._opened().commit_transaction(self._settings.transaction_timeout)
+        except KafkaException as error:
+            self.fail(error.args[0], "commit a transaction")
+        self.in_transaction = False
+
+    def fail(self, error: KafkaError, doing: str, topic: str = "", size: int = 0) -> NoReturn:
+        """Give the producer up and raise what `error` means, by the delivery reports and the brokers' own words."""
+        cause = self._explain(error, Subject(doing, topic, self._id, size))
+        self.discard(abort=not error.fatal() and not is_fenced(error))
+        raise cause
+
+    def discard(self, *, abort: bool = False, seconds: float = 5.0) -> bool:
+        """Destroy the producer, with `abort` after aborting what is open (else readers wait for its time limit).
+
+        Bounded: False if it took longer than `seconds` and was left behind.
+        """
+        producer, self._producer = self._producer, None
+        abort, self.in_transaction = abort and self.in_transaction, False
+        if producer is None:
+            return True
+        end = _End(producer, seconds if abort else 0.0)
+        del producer
+        return within(seconds, end)
+
+    def _construct(self) -> Producer:
+        config = {
+            **with_callbacks(bulk_config(self._config, self._settings, self._batch_bytes), self._trouble),
+            "transactional.id": self._id,
+            "transaction.timeout.ms": int(self._settings.transaction_timeout * 1000),
+            # Commit sends at once what lingers; before it, larger requests are cheaper.
+            "linger.ms": 20,
+            "on_delivery": self._refusals,
+            "delivery.report.only.error": True,
+        }
+        try:
+            return Producer(config)
+        except KafkaException as error:
+            raise refused(error.args[0], Subject("set up the Kafka client", "", self._id)) from error
+
+    def _produce_when_room(
+        self, topic: str, value: bytes, key: bytes | None, partition: int, headers: Headers | None
+    ) -> None:
+        """The queue is full: wait for acknowledgements, then hand over this same message."""
+        producer = self._opened()
+        while True:
+            self.poll(SLICE / 10)
+            self._waiting()
+            try:
+                producer.produce(topic, value, key, partition, headers=headers)
+            except BufferError:
+                continue
+            return
+
+    def _explain(self, error: KafkaError, subject: Subject) -> CdcdError:
+        self._serve()
+        if is_fenced(error) or error.fatal():
+            return lost(error, subject)
+        refusal = self._refusals.error
+        if refusal is not None:
+            named = Subject("publish a message", self._refusals.topic, self._id, self._refusals.largest)
+            return self._batches(refusal, named) or lost(refusal, named)
+        told = self._trouble.telling() or self._state(error)
+        return lost(told, subject)
+
+    def _serve(self) -> None:
+        if self._producer is not None:
+            self._producer.poll(0)
+
+    def _state(self, error: KafkaError) -> KafkaError:
+        """Why the transaction must be aborted, where `error` only says that it must: any call tells."""
+        if error.code() != KafkaError._STATE or self._producer is None:  # noqa: SLF001 - a public code, named so
+            return error
+        try:
+            self._producer.begin_transaction()
+        except KafkaException as reason:
+            told: KafkaError = reason.args[0]
+            return told
+        return error
+
+    def _batches(self, error: KafkaError, subject: Subject) -> CdcdError | None:
+        """A batch over the topic's limit although no message in it need be: smaller batches from the next take-over on.
+
+        The broker judges whole batches. What fails in a batch no larger than itself is too large.
+        """
+        if error.code() != KafkaError.MSG_SIZE_TOO_LARGE or subject.size >= self._batch_bytes:
+            return None
+        self._batch_bytes = max(subject.size, self._batch_bytes // 4)
+        return HoldingLost(
+            f"topic {subject.topic} takes no batch that large: sending {self._batch_bytes:,} bytes at once"
+        )
+
+    def _opened(self) -> Producer:
+        assert self._producer is not None, "the producer is not open"
+        return self._producer
+
+
+class _End:
+    """The end of a producer, to be run where it may hang; holds the last reference to it."""
+
+    def __init__(self, producer: Producer, abort_seconds: float) -> None:
+        self._producer: Producer | None = producer
+        self._abort_seconds = abort_seconds
+
+    def __call__(self) -> None:
+        producer, self._producer = self._producer, None
+        assert producer is not None
+        if self._abort_seconds:
+            # Failing is no harm: the next `open` aborts it, or the brokers do at its time limit.
+            with suppress(KafkaException):
+                producer.abort_transaction(self._abort_seconds)
+        producer.purge()

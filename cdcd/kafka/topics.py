@@ -1,0 +1,174 @@
+"""Topics: create what is missing, learn what is there, before the first row depends on it."""
+
+import time
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import (
+    AclOperation,
+    AdminClient,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+    TopicDescription,
+)
+
+from cdcd.errors import Finding, FindingError
+from cdcd.kafka.client import SLICE, ClientConfig, Trouble, with_callbacks
+from cdcd.kafka.failures import Subject, refused, unreachable
+
+_ABSENT = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE})
+_DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A topic's settings that decide what may be published to it."""
+
+    max_message_bytes: int
+    """Of one record batch as the broker stores it."""
+    compacted: bool
+    """Its newest record of each key is kept for ever; messages without a key are refused."""
+    deleted: bool
+    """Its records are deleted after a time."""
+
+
+class Topics:
+    """The topics of one cluster. Every method raises FindingError: `retry` while no broker answers."""
+
+    def __init__(self, config: ClientConfig, *, timeout: float = 10.0) -> None:
+        self._trouble = Trouble()
+        self._timeout = timeout
+        try:
+            self._admin = AdminClient(with_callbacks(config, self._trouble))
+        except KafkaException as error:
+            raise refused(error.args[0], Subject("set up the Kafka client")) from error
+
+    def ensure(self, topic: str, partitions: int, replication: int, config: Mapping[str, str] | None = None) -> int:
+        """Create `topic` unless it exists, wait until the cluster knows it; its actual number of partitions.
+
+        An existing topic is left as it is, whatever `partitions`, `replication` and `config` say.
+        """
+        described = self._describe(topic)
+        if described is None:
+            self._create(NewTopic(topic, partitions, replication, config=dict(config or {})))
+            described = self._await(topic)
+        _check_rights(described)
+        return len(described.partitions)
+
+    def limits(self, topic: str) -> Limits | None:
+        """Limits of a topic; None where the right to read them (DescribeConfigs) is missing."""
+        entries = self._configs(ConfigResource(ResourceType.TOPIC, topic), Subject("read its settings", topic))
+        if entries is None:
+            return None
+        policy = entries["cleanup.policy"].value or ""
+        return Limits(int(entries["max.message.bytes"].value or 0), "compact" in policy, "delete" in policy)
+
+    def check_brokers(self) -> None:
+        """Refuse brokers without transaction verification (KIP-890, Kafka 3.6): there a late request of a dead
+        producer can tear a transaction. A cluster whose settings may not be read is taken on trust.
+        """
+        cluster = self._ask(lambda: self._admin.describe_cluster(request_timeout=self._timeout), _CLUSTER)
+        for node in cluster.nodes:
+            entries = self._configs(ConfigResource(ResourceType.BROKER, str(node.id)), _CLUSTER)
+            if entries is not None:
+                _check_verification(node.id, entries)
+
+    def _describe(self, topic: str) -> TopicDescription | None:
+        names, timeout = TopicCollection([topic]), self._timeout
+        described: TopicDescription | None = self._ask(
+            lambda: self._admin.describe_topics(names, include_authorized_operations=True, request_timeout=timeout)[
+                topic
+            ],
+            Subject("look the topic up", topic),
+            unless=_ABSENT,
+        )
+        return described
+
+    def _create(self, new: NewTopic) -> None:
+        timeout = self._timeout
+        self._ask(
+            lambda: self._admin.create_topics([new], operation_timeout=timeout, request_timeout=timeout)[new.topic],
+            Subject("create the topic", new.topic),
+            unless=frozenset({KafkaError.TOPIC_ALREADY_EXISTS}),
+        )
+
+    def _await(self, topic: str) -> TopicDescription:
+        """Other brokers than the controller learn of a new topic a little later."""
+        deadline = time.monotonic() + self._timeout
+        while time.monotonic() < deadline:
+            described = self._describe(topic)
+            if described is not None and all(partition.leader for partition in described.partitions):
+                return described
+            time.sleep(0.02)
+        raise unreachable(f"it has no leader after {self._timeout:g} s", Subject("use the new topic", topic))
+
+    def _configs(self, resource: ConfigResource, subject: Subject) -> dict[str, ConfigEntry] | None:
+        entries: dict[str, ConfigEntry] | None = self._ask(
+            lambda: self._admin.describe_configs([resource], request_timeout=self._timeout)[resource],
+            subject,
+            unless=_DENIED,
+        )
+        return entries
+
+    def _ask(
+        self, request: Callable[[], "Future[Any]"], subject: Subject, unless: AbstractSet[int] = frozenset()
+    ) -> Any:
+        """The answer to `request`; None if the brokers refuse it with one of the codes `unless`, else FindingError."""
+        future = request()
+        deadline = time.monotonic() + self._timeout + SLICE
+        while True:
+            self._look(subject)
+            try:
+                return future.result(timeout=SLICE / 5)
+            except TimeoutError:
+                if time.monotonic() > deadline:
+                    raise unreachable(self._trouble.reason(), subject) from None
+            except KafkaException as error:
+                if error.args[0].code() in unless:
+                    return None
+                self._look(subject)
+                raise self._refusal(error.args[0], subject) from error
+
+    def _look(self, subject: Subject) -> None:
+        """Hear the brokers out: a refused credential would only end as a timeout."""
+        self._admin.poll(0)
+        told = self._trouble.telling()
+        if told is not None:
+            raise refused(told, subject)
+
+    def _refusal(self, error: KafkaError, subject: Subject) -> FindingError:
+        if error.code() in _SILENCE:
+            return unreachable(self._trouble.reason(), subject)
+        return refused(error, subject)
+
+
+_CLUSTER = Subject("read the brokers' settings")
+_SILENCE = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN})  # noqa: SLF001 - public codes, named so
+_VERIFICATION = "transaction.partition.verification.enable"
+
+
+def _check_rights(described: TopicDescription) -> None:
+    allowed = described.authorized_operations
+    if allowed is not None and AclOperation.WRITE not in allowed:
+        denied = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "the right Write is missing")
+        raise refused(denied, Subject("publish", described.name))
+
+
+def _check_verification(broker: int, entries: Mapping[str, ConfigEntry]) -> None:
+    entry = entries.get(_VERIFICATION)
+    if entry is not None and entry.value == "true":
+        return
+    raise FindingError(
+        Finding(
+            "kafka-version",
+            "operator",
+            f"Broker {broker} does not verify transactions ({_VERIFICATION} is {'absent' if entry is None else entry.value})",
+            f"cdcd needs Kafka 3.6 or later, with {_VERIFICATION}=true",
+        )
+    )
