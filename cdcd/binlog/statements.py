@@ -3,7 +3,9 @@
 import re
 from enum import Enum
 
-_SPACE_OR_COMMENT = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|\#[^\n]*(?:\n|$)|/\*(?![!M]).*?\*/|/\*M?!\d*|\*/|\()+", re.DOTALL)
+_SPACE_OR_COMMENT = re.compile(
+    r"(?:\s|--[^\n]*(?:\n|$)|\#[^\n]*(?:\n|$)|/\*(?![!M]).*?\*/|/\*M?!\d*|\*/|\()+", re.DOTALL
+)
 _WORD = re.compile(r"[A-Za-z_]+")
 _LOOKED_AT = 4096  # characters of a statement that are read for its first words
 
