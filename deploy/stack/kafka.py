@@ -1,0 +1,204 @@
+"""Kafka in KRaft mode from Maven: one or several brokers, each also a controller."""
+
+import base64
+import socket
+import struct
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from deploy.stack import ports
+from deploy.stack.daemon import Daemon, run_as_server
+from deploy.stack.endpoints import LOOPBACK, KafkaEndpoint, SaslAccess
+from deploy.stack.home import Home, fail, make_folder, read_json, remove, write, write_json
+from deploy.stack.java import MARKER, Jars, java
+from deploy.stack.service import Say, Service, in_parallel
+
+VERSION = "4.1.1"
+JARS = Jars(
+    f"kafka-{VERSION}",
+    (f"org.apache.kafka:kafka_2.13:{VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3"),
+)
+LOG4J = """\
+status=error
+rootLogger.level=warn
+rootLogger.appenderRef.console.ref=console
+appender.console.type=Console
+appender.console.name=console
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=[%d] %p %m (%c)%n
+"""
+PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
+"""The request ApiVersions, version 0, without a client id; each broker answers it once it serves clients."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """`overrides`: broker settings on top of ours; `sasl`: a second listener with accounts, and ACLs in force."""
+
+    brokers: int = 1
+    sasl: bool = False
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    heap: str = "512m"
+
+
+class Kafka(Service):
+    """A Kafka cluster on the loopback address. The number of brokers is fixed when it is made."""
+
+    kind: ClassVar[str] = "kafka"
+    start_seconds = 60
+    stop_seconds = 10
+    bind_failures = ("Address already in use",)
+
+    def __init__(self, home: Home, folder: Path, say: Say, settings: KafkaSettings | None = None) -> None:
+        super().__init__(home, folder, say)
+        self._stored = folder / "settings.json"
+        stored = read_json(self._stored)
+        self._started_with = KafkaSettings(**stored) if stored else KafkaSettings()
+        self.settings = self._started_with
+        self.want(settings)
+
+    def want(self, settings: KafkaSettings | None) -> None:
+        """Use `settings` from the next `up` on; None changes nothing."""
+        if settings and self.exists() and settings.brokers != self._started_with.brokers:
+            fail(
+                f"this cluster has {self._started_with.brokers} broker(s), which is fixed: destroy it, or use another --name"
+            )
+        self.settings = settings or self.settings
+
+    def install(self) -> None:
+        JARS.fetch(self.home, self.say)
+
+    def configure(self) -> list[Daemon]:
+        count = self.settings.brokers
+        names = [f"{role}-{node}" for node in range(1, count + 1) for role in self._roles()]
+        reserved = ports.reserve(self.home, self.folder, names)
+        write(self.folder / "log4j2.properties", LOG4J)
+        for node in range(1, count + 1):
+            make_folder(self.folder / f"broker-{node}", owned=True)
+            properties = self._properties(node, reserved)
+            write(self._file(node), "".join(f"{key}={value}\n" for key, value in properties.items()))
+        write_json(self._stored, asdict(self.settings))
+        self._started_with = self.settings
+        cluster = self._cluster_id()
+        in_parallel([lambda node=node: self._format(node, cluster) for node in range(1, count + 1)])  # type: ignore[misc]
+        return self.describe()
+
+    def _roles(self) -> tuple[str, ...]:
+        return ("client", "controller", "sasl") if self.settings.sasl else ("client", "controller")
+
+    def _file(self, node: int) -> Path:
+        return self.folder / f"broker-{node}" / "broker.properties"
+
+    def _properties(self, node: int, reserved: Mapping[str, int]) -> dict[str, str]:
+        count = self.settings.brokers
+        copies = min(count, 3)
+        voters = ",".join(f"{n}@{LOOPBACK}:{reserved[f'controller-{n}']}" for n in range(1, count + 1))
+        clients = f"PLAINTEXT://{LOOPBACK}:{reserved[f'client-{node}']}"
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": str(node),
+            "controller.quorum.voters": voters,
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT",
+            "listeners": f"{clients},CONTROLLER://{LOOPBACK}:{reserved[f'controller-{node}']}",
+            "advertised.listeners": clients,
+            "log.dirs": f"{self.folder}/broker-{node}/data",
+            "auto.create.topics.enable": "false",
+            "group.initial.rebalance.delay.ms": "0",
+            "offsets.topic.num.partitions": "4",
+            "offsets.topic.replication.factor": str(copies),
+            "transaction.state.log.num.partitions": "4",
+            "transaction.state.log.replication.factor": str(copies),
+            "transaction.state.log.min.isr": str(min(copies, 2)),
+            "share.coordinator.state.topic.replication.factor": str(copies),
+            "share.coordinator.state.topic.min.isr": str(min(copies, 2)),
+            "log.cleaner.dedupe.buffer.size": str(16 << 20),  # the default, 128 MiB, is a quarter of the heap
+        }
+        if self.settings.sasl:
+            settings |= _sasl(settings, reserved[f"sasl-{node}"])
+        return settings | dict(self.settings.overrides)
+
+    def _cluster_id(self) -> str:
+        path = self.folder / "cluster-id"
+        if not path.exists():
+            write(path, base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+        return path.read_text()
+
+    def _format(self, node: int, cluster: str) -> None:
+        folder = self.folder / f"broker-{node}"
+        done = folder / "formatted"
+        if done.exists():
+            return
+        remove(folder / "data")  # left by an interrupted run
+        command = [
+            *self._java("-Xmx128m", "-XX:TieredStopAtLevel=1"),
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            cluster,
+            "-c",
+            str(self._file(node)),
+        ]
+        if run_as_server(command, folder / "format.log"):
+            fail(f"formatting the storage of broker {node} failed: {(folder / 'format.log').read_text()[-1000:]}")
+        write(done, "")
+
+    def _java(self, *flags: str) -> list[str]:
+        return [
+            java(), *flags, "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Djava.net.preferIPv4Stack=true", "-cp", JARS.class_path(self.home),
+            f"-Dlog4j2.configurationFile={self.folder}/log4j2.properties",
+        ]  # fmt: skip
+
+    def describe(self) -> list[Daemon]:
+        return [self._broker(node) for node in range(1, self._started_with.brokers + 1)]
+
+    def _broker(self, node: int) -> Daemon:
+        folder = self.folder / f"broker-{node}"
+        marker = MARKER.format(folder)
+        heap = self._started_with.heap
+        command = [*self._java(marker, f"-Xms{heap}", f"-Xmx{heap}"), "kafka.Kafka", str(self._file(node))]
+        return Daemon(f"broker-{node}", marker, command, folder / "broker.log")
+
+    def probe(self, daemon: Daemon) -> bool:
+        port = read_json(self.folder / ports.FILE)[f"client-{daemon.name.removeprefix('broker-')}"]
+        try:
+            with socket.create_connection((LOOPBACK, port), timeout=0.5) as connection:
+                connection.sendall(API_VERSIONS)
+                answer = connection.recv(10)
+        except OSError:
+            return False
+        # size, correlation id, error code 0
+        return len(answer) == 10 and answer[4:] == b"\0\0\0\x01\0\0" and daemon.pid() is not None
+
+    def endpoint(self) -> KafkaEndpoint:
+        reserved = read_json(self.folder / ports.FILE)
+
+        def bootstrap(role: str) -> str:
+            return ",".join(f"{LOOPBACK}:{reserved[f'{role}-{n}']}" for n in range(1, self._started_with.brokers + 1))
+
+        sasl = SaslAccess(bootstrap("sasl")) if self._started_with.sasl else None
+        return KafkaEndpoint(bootstrap("client"), sasl)
+
+    def settings_changed(self) -> bool:
+        return self.settings != self._started_with
+
+
+def _sasl(settings: Mapping[str, str], port: int) -> dict[str, str]:
+    """A listener with PLAIN accounts; whoever comes without credentials by the other one keeps all rights."""
+    listener = f"SASL://{LOOPBACK}:{port}"
+    access = SaslAccess("")
+    accounts = {access.admin_user: access.admin_password, access.limited_user: access.limited_password}
+    users = " ".join(f'user_{name}="{password}"' for name, password in accounts.items())
+    return {
+        "listeners": f"{settings['listeners']},{listener}",
+        "advertised.listeners": f"{settings['advertised.listeners']},{listener}",
+        "listener.name.sasl.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.sasl.plain.sasl.jaas.config": f"{PLAIN} {users};",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": f"User:ANONYMOUS;User:{access.admin_user}",
+    }

@@ -1,0 +1,179 @@
+"""The real servers that tests talk to: a server of `deploy/stack` with what a test does to it."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pymysql
+
+from deploy.stack import KafkaEndpoint, KafkaSettings, MysqlEndpoint, MysqlSettings, Stack
+from deploy.stack.endpoints import SaslAccess
+
+
+class MysqlServer:
+    """A MySQL server of its own stack; `query` and `connect` have all rights."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.endpoint = self._endpoint()
+
+    def _endpoint(self) -> MysqlEndpoint:
+        endpoint = self.stack.endpoints().mysql
+        assert endpoint is not None
+        return endpoint
+
+    @property
+    def host(self) -> str:
+        return self.endpoint.host
+
+    @property
+    def port(self) -> int:
+        return self.endpoint.port
+
+    @property
+    def user(self) -> str:
+        return self.endpoint.user
+
+    @property
+    def password(self) -> str:
+        return self.endpoint.password
+
+    @property
+    def binlog_dir(self) -> Path:
+        return self.endpoint.binlog_dir
+
+    @property
+    def bin_dir(self) -> Path:
+        """The server's own `mysql`, `mysqlbinlog`, `mysqldump`."""
+        return self.endpoint.bin_dir
+
+    @property
+    def ca(self) -> Path:
+        """The authority of the server's certificate; the certificate names no host."""
+        return self.endpoint.ca
+
+    def connect(self, **options: Any) -> "pymysql.connections.Connection[Any]":
+        """A connection with autocommit; `options` are PyMySQL's."""
+        given: dict[str, Any] = {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "password": self.password,
+            "autocommit": True,
+        }
+        return pymysql.connect(**(given | options))
+
+    def query(self, sql: str, arguments: Any = None) -> list[tuple[Any, ...]]:
+        """Run one statement in a connection of its own; its rows."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(sql, arguments)
+            return list(cursor.fetchall())
+
+    def run(self, *statements: str, database: str | None = None) -> None:
+        """Run statements one after the other in one connection."""
+        with self.connect(database=database) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The name of a new, empty database, which is dropped at the end."""
+        name = f"t_{secrets.token_hex(4)}"
+        self.query(f"CREATE DATABASE {name}")
+        try:
+            yield name
+        finally:
+            self.query(f"DROP DATABASE IF EXISTS {name}")
+
+    def stop(self, *, kill: bool = False) -> None:
+        """Stop it cleanly, or with SIGKILL."""
+        self.stack.down("mysql", kill=kill)
+
+    def start(self) -> None:
+        """Start it again, on the same port."""
+        self.stack.up("mysql")
+        self.endpoint = self._endpoint()
+
+    def restart(self, *, kill: bool = False) -> None:
+        self.stop(kill=kill)
+        self.start()
+
+
+class KafkaServer:
+    """A Kafka cluster of its own stack; `bootstrap` needs no credentials and has all rights."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.endpoint = self._endpoint()
+
+    def _endpoint(self) -> KafkaEndpoint:
+        endpoint = self.stack.endpoints().kafka
+        assert endpoint is not None
+        return endpoint
+
+    @property
+    def bootstrap(self) -> str:
+        return self.endpoint.bootstrap
+
+    @property
+    def sasl(self) -> SaslAccess:
+        """The listener with accounts; only of a server made with `sasl=True`."""
+        assert self.endpoint.sasl is not None
+        return self.endpoint.sasl
+
+    def stop(self, *, kill: bool = False) -> None:
+        """Stop all brokers cleanly, or with SIGKILL."""
+        self.stack.down("kafka", kill=kill)
+
+    def start(self) -> None:
+        """Start all brokers that do not run, on the same ports."""
+        self.stack.up("kafka")
+        self.endpoint = self._endpoint()
+
+    def restart(self, *, kill: bool = False) -> None:
+        self.stop(kill=kill)
+        self.start()
+
+
+class MysqlFactory(Protocol):
+    """`mysql_server(binlog_format="STATEMENT")`: mysqld options by name, `_` for `-`."""
+
+    def __call__(self, **options: str | int) -> MysqlServer: ...
+
+
+class KafkaFactory(Protocol):
+    """`kafka_server({"message.max.bytes": "2000"}, brokers=3, sasl=True)`."""
+
+    def __call__(
+        self, overrides: dict[str, str] | None = None, *, brokers: int = 1, sasl: bool = False
+    ) -> KafkaServer: ...
+
+
+class Stacks:
+    """The stacks of one fixture scope: made on demand, one for each distinct set of settings, destroyed together."""
+
+    def __init__(self) -> None:
+        self._made: dict[object, Stack] = {}
+
+    def get(self, settings: object, start: Callable[[Stack], Any]) -> Stack:
+        key = repr(settings)
+        if key not in self._made:
+            stack = Stack(f"test-{os.getpid()}-{secrets.token_hex(3)}", owned=True)
+            self._made[key] = stack  # before the start: a failed one is destroyed too
+            start(stack)
+        return self._made[key]
+
+    def mysql(self, **options: str | int) -> MysqlServer:
+        settings = MysqlSettings(tuple(f"--{name.replace('_', '-')}={value}" for name, value in options.items()))
+        return MysqlServer(self.get(settings, lambda stack: stack.up("mysql", mysql=settings)))
+
+    def kafka(self, overrides: dict[str, str] | None = None, *, brokers: int = 1, sasl: bool = False) -> KafkaServer:
+        settings = KafkaSettings(brokers=brokers, sasl=sasl, overrides=overrides or {})
+        return KafkaServer(self.get(settings, lambda stack: stack.up("kafka", kafka=settings)))
+
+    def destroy(self) -> None:
+        for stack in self._made.values():
+            stack.destroy()
