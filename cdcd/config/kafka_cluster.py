@@ -1,0 +1,144 @@
+"""The Kafka clusters of a server's settings."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_settings import NoDecode
+
+from cdcd.config.fields import NOT_EMPTY, Duration, Name, Size, duration_between, size_between
+from cdcd.config.network import Endpoint, is_loopback, parse_endpoint
+from cdcd.config.problems import broken_rule
+
+SecurityProtocol = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
+
+ALLOWED_OPTIONS = frozenset({
+    "batch.num.messages", "batch.size", "broker.address.family", "broker.address.ttl", "client.id", "client.rack",
+    "compression.level", "compression.type", "connections.max.idle.ms", "linger.ms", "message.max.bytes",
+    "metadata.max.age.ms", "reconnect.backoff.max.ms", "reconnect.backoff.ms", "request.timeout.ms",
+    "socket.connection.setup.timeout.ms", "socket.keepalive.enable", "socket.nagle.disable",
+    "socket.receive.buffer.bytes", "socket.send.buffer.bytes", "socket.timeout.ms", "ssl.cipher.suites",
+    "ssl.curves.list", "ssl.sigalgs.list", "topic.metadata.refresh.interval.ms",
+})  # fmt: skip
+"""librdkafka's properties that only tune. Not here: what decides where secrets go, loads code, or breaks a guarantee."""
+
+
+class Section(BaseModel):
+    """A section of the settings: as strict as a definition's, but text is converted: the environment is text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return path
+
+
+def _list(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _with_port(text: str) -> str:
+    parse_endpoint(text)
+    return text
+
+
+def _option_text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int):
+        return str(value)
+    raise ValueError('must be text, a number, true or false; in TOML its name needs quotes: "linger.ms" = 5')
+
+
+def _allowed(options: dict[str, str]) -> dict[str, str]:
+    if refused := sorted(set(options) - ALLOWED_OPTIONS):
+        raise ValueError(
+            f"{', '.join(option[:80] for option in refused)} cannot be set here; these librdkafka properties can: "
+            + ", ".join(sorted(ALLOWED_OPTIONS))
+        )
+    return options
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+class Sasl(Section):
+    """How cdcd proves who it is to Kafka."""
+
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """SASL mechanism."""
+    credential: Name
+    """Name of the credential that holds user, password and the brokers they may be sent to."""
+
+
+class KafkaTls(Section):
+    """Certificates for Kafka. The broker's certificate and the host name in it are always checked."""
+
+    ca: AbsolutePath | None = None
+    """File of certificate authorities; without one those of the system are trusted."""
+    cert: AbsolutePath | None = None
+    """Client certificate."""
+    key: AbsolutePath | None = None
+    """Its private key, without a passphrase."""
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise broken_rule("cert" if self.cert is None else "key", "is required: certificate and key go together")
+        return self
+
+
+class KafkaCluster(Section):
+    """A Kafka cluster that definitions name in `sink.kafka`."""
+
+    bootstrap_servers: Annotated[
+        tuple[Annotated[str, AfterValidator(_with_port)], ...], BeforeValidator(_list), NoDecode, NOT_EMPTY
+    ]
+    """Brokers to ask first, as `host:port`; a list, or text with commas."""
+    security_protocol: SecurityProtocol | None = None
+    """Without it `ssl` (`sasl_ssl` with `sasl`), but plain text if all bootstrap servers are loopback addresses. Plain text to another host is used only where this says so."""
+    sasl: Sasl | None = None
+    tls: KafkaTls = KafkaTls()
+    options: Annotated[
+        dict[str, Annotated[str, BeforeValidator(_option_text)]], AfterValidator(_allowed), Field(max_length=100)
+    ] = {}
+    """Further librdkafka properties, from a list of those that tune."""
+    replication: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Replicas of topics that cdcd creates, where the definition does not say; without one the broker's own default."""
+    transaction_timeout: Annotated[Duration, duration_between("1s", "15m")] = 30.0
+    """After this time the broker aborts a transaction whose owner died; until then it holds back read_committed readers, unless a new owner comes. 15 s to 60 s suit most."""
+    queue_memory: Annotated[Size, size_between("1MiB", "1GiB")] = 64 << 20
+    """Most that an instance's producer holds in memory."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        protocol = self.effective_security_protocol
+        if protocol.startswith("sasl") != (self.sasl is not None):
+            raise broken_rule("sasl", f"does not go with security_protocol {protocol}")
+        if (self.tls.ca or self.tls.cert) and not protocol.endswith("ssl"):
+            raise broken_rule("tls", f"does not go with security_protocol {protocol}")
+        self._check_socket_timeout()
+        return self
+
+    def _check_socket_timeout(self) -> None:
+        """What librdkafka refuses: a socket.timeout.ms above transaction.timeout.ms + 100."""
+        longest = round(self.transaction_timeout * 1000) + 100
+        given = self.options.get("socket.timeout.ms", "")
+        if given.isdecimal() and int(given) > longest:
+            raise broken_rule("options", f"socket.timeout.ms must be at most transaction_timeout + 100 ms: {longest}")
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """`bootstrap_servers`, taken apart."""
+        return tuple(parse_endpoint(server) for server in self.bootstrap_servers)
+
+    @property
+    def effective_security_protocol(self) -> SecurityProtocol:
+        """`security_protocol`, or what holds where nothing is said."""
+        if self.security_protocol is not None:
+            return self.security_protocol
+        if all(is_loopback(endpoint.host) for endpoint in self.endpoints):
+            return "sasl_plaintext" if self.sasl else "plaintext"
+        return "sasl_ssl" if self.sasl else "ssl"

@@ -1,0 +1,69 @@
+"""Hosts and ports in definitions, settings and credential files."""
+
+import ipaddress
+import re
+from typing import NamedTuple
+
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?")
+_LONGEST_HOST = 253  # RFC 1035
+
+
+class Endpoint(NamedTuple):
+    """A server's address; `host` without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_endpoint(text: str, default_port: int | None = None) -> Endpoint:
+    """`host`, `host:port`, `[::1]`, `[::1]:port`, or a bare IPv6 address. ValueError says what is wrong."""
+    host, port = split_endpoint(text)
+    if port is None and default_port is None:
+        raise ValueError(f"`{text}` needs a port: host:port")
+    return Endpoint(check_host(host), _port(port) if port is not None else default_port or 0)
+
+
+def split_endpoint(text: str) -> tuple[str, str | None]:
+    """Host without brackets and port, if there is one; neither is checked."""
+    if text.startswith("["):
+        host, closing, rest = text[1:].partition("]")
+        if not closing or ":" not in host or (rest and not rest.startswith(":")):
+            raise ValueError(f"`{text}`: an IPv6 address with a port is written [address]:port")
+        return host, rest[1:] if rest else None
+    if text.count(":") > 1:
+        return text, None
+    host, colon, port = text.partition(":")
+    return host, port if colon else None
+
+
+def check_host(host: str) -> str:
+    """The host itself if it is a host name or an IP address, else ValueError."""
+    if ":" in host:
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError:
+            raise ValueError(f"`{host}` is not an IPv6 address; host and port go apart as host:port") from None
+    elif len(host) > _LONGEST_HOST or not _HOST.fullmatch(host):
+        raise ValueError(f"`{host[:80]}` is not a host name or IP address")
+    return host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether traffic to `host` stays on this machine, as far as its name alone tells (nothing is resolved)."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text, re.ASCII) or not 0 < int(text) <= 65535:
+        raise ValueError(f"port `{text[:20]}` must be a number from 1 to 65535")
+    return int(text)
