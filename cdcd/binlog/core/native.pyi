@@ -153,4 +153,10 @@ def murmur2(data: bytes) -> int:
     """Kafka's DefaultPartitioner hash, as unsigned 32 bits (org.apache.kafka.common.utils.Utils.murmur2)."""
 
 def render(column: Column, value: bytes) -> bytes:
-    """One value as it stands in a row image, as text: the renderers by themselves, for tests and fuzzing."""
+    """One value as it stands in a row image, as text: the renderers by themselves, for tests and fuzzing.
+
+    Raises ShortRead for a value that is not what its type has; else as planning the column does.
+    """
+
+class ShortRead(Exception):  # noqa: N818 - reads as what it is
+    """A value is longer or shorter than it may be; the decoder makes a MalformedEvent of it."""

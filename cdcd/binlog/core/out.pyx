@@ -24,7 +24,7 @@ cdef int grow(Out* out, Py_ssize_t n) except -1:
 
 cdef inline char* reserve(Out* out, Py_ssize_t n) except NULL:
     """Room for `n` more bytes; the caller writes them there and adds to `size` what it wrote."""
-    if out.size + n > out.room:
+    if out.size + n >= out.room:     # also where there is no buffer yet: NULL would be taken for an error
         grow(out, n)
     return out.data + out.size
 
