@@ -16,7 +16,7 @@ from typing import Any, Self, TextIO
 
 import orjson
 import structlog
-from structlog.dev import ConsoleRenderer
+from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.processors import add_log_level, format_exc_info
 from structlog.typing import EventDict
 
@@ -25,6 +25,9 @@ from cdcd.observe.redact import Redactor
 
 KEYS = ("timestamp", "level", "event", "sync_instance", "server", "epoch", "gtid", "reason")
 """Stand first on a line, in this order; others follow as they were given."""
+
+_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+"""Control characters as text: what a server sends must not steer the reader's terminal."""
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -46,19 +49,19 @@ class Logs:
     ) -> None:
         self.context: dict[str, object] = dict(context or {})
         self._redactor = Redactor()
-        self._terminal = ConsoleRenderer(colors="NO_COLOR" not in os.environ) if stream.isatty() else None
+        self._terminal = _terminal() if stream.isatty() else None
         stream.flush()
         self._stream = stream  # held, so that its descriptor cannot be closed and become another file's
         self._writer = LogWriter(stream.fileno(), self._dropped_notice, limit)
-        self.set_level(level)
         structlog.configure(
             processors=[self._filter, add_log_level, format_exc_info, self._complete, self._render],
             wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
             logger_factory=lambda *_: _Sink(self._writer),
             cache_logger_on_first_use=False,
         )
-        logging.basicConfig(handlers=[_Bridge()], level=logging.NOTSET, force=True)
+        logging.basicConfig(handlers=[_Bridge()], force=True)
         logging.captureWarnings(capture=True)
+        self.set_level(level)
 
     @property
     def dropped(self) -> int:
@@ -68,6 +71,7 @@ class Logs:
     def set_level(self, level: str) -> None:
         """Show this level and above: debug, info, warning or error. KeyError for another."""
         self._threshold = LEVELS[level]
+        logging.getLogger().setLevel(self._threshold)
 
     def hide(self, secret: str) -> None:
         """Never show this text from now on."""
@@ -97,7 +101,10 @@ class Logs:
 
     def _render(self, logger: Any, method: str, event: EventDict) -> str:
         if self._terminal:
-            return self._terminal(logger, method, event)
+            shown = {
+                key: value.translate(_VISIBLE) if isinstance(value, str) else value for key, value in event.items()
+            }
+            return self._terminal(logger, method, shown)
         return orjson.dumps(event).decode()
 
     def _dropped_notice(self, lines: int) -> str:
@@ -130,6 +137,11 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except (TypeError, ValueError, KeyError):  # arguments that do not fit; a log line must not stop its writer
         return f"{record.msg} {record.args}"
+
+
+def _terminal() -> ConsoleRenderer:
+    # Plain: the default shows the values of local variables, passwords among them.
+    return ConsoleRenderer(colors="NO_COLOR" not in os.environ, exception_formatter=plain_traceback)
 
 
 def _now() -> str:

@@ -78,7 +78,8 @@ def test_the_standard_library_goes_the_same_way(path: Path) -> None:
     with path.open("w") as stream, Logs(stream, level="debug", context={"sync_instance": "orders"}):
         logging.getLogger("librdkafka").warning("broker %s is down", "b1")
         logging.getLogger("broken").error("%d", "no number")
-        logging.getLogger("low").log(5, "x")
+        logging.getLogger("low").debug("x")
+        logging.getLogger("lower").log(5, "hidden")
         logging.getLogger("high").critical("y")
     found = [(line["level"], line["event"], line["message"], line["sync_instance"]) for line in lines(path)]
     assert found == [
@@ -158,12 +159,19 @@ def test_readable_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as stream, Logs(stream):
-        structlog.get_logger().info("instance.acquired", reason="the lock was free")
+        structlog.get_logger().info("instance.acquired", reason="the lock was free", sql="\x1b[2J\x9b")
+        try:
+            fail("what went wrong")
+        except ValueError:
+            structlog.get_logger().exception("defect")
     text = os.read(ours, 10_000).decode()
     os.close(ours)
     assert "instance.acquired" in text
     assert "reason='the lock was free'" in text
+    assert "ValueError: what went wrong" in text
     assert "{" not in text
+    assert "Remove" not in text, "structlog has nothing to complain of"
+    assert "\x9b" not in text
     assert "\x1b" not in text
 
 
