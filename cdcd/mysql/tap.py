@@ -51,6 +51,7 @@ DUMP_NON_BLOCK: Final = 0x01
 DUMP_HEARTBEAT_V2: Final = 0x02
 DUMP_THROUGH_GTID: Final = 0x04
 ROTATE: Final = 4
+FDE: Final = 15
 FIRST_EVENT: Final = 4
 """Offset of a binlog file's first event: the magic number stands before it."""
 READ_BYTES: Final = 1 << 20
