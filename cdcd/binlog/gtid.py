@@ -19,6 +19,9 @@ __all__ = ["GtidSet", "GtidSetError", "Interval"]
 Interval = tuple[bytes, str, int, int]
 """(uuid as 16 bytes, tag or "", first, last), both ends included: as the decoder reports them."""
 
+Pair = tuple[int, int]
+"""(start, end) of a half-open interval."""
+
 _UUID = re.compile(r"\{?([0-9a-f]{8}(-?)[0-9a-f]{4}\2[0-9a-f]{4}\2[0-9a-f]{4}\2[0-9a-f]{12})\}?", re.ASCII)
 _TAG = re.compile(r"[a-z_][a-z0-9_]{0,31}", re.ASCII)
 _INTERVAL = re.compile(r"([0-9]+)(?:\s*-\s*([0-9]+))?", re.ASCII)
@@ -119,7 +122,7 @@ class GtidSet:
         return all(
             _covers(self.ranges.get(source, ()), start, end)
             for source, bounds in other.ranges.items()
-            for start, end in zip(bounds[::2], bounds[1::2], strict=True)
+            for start, end in _pairs(bounds)
         )
 
     def is_subset(self, other: "GtidSet") -> bool:
@@ -132,24 +135,25 @@ class GtidSet:
 
 def _collect(known: Mapping[Source, Bounds], intervals: Iterable[Interval]) -> Mapping[Source, Bounds]:
     """`known` and `intervals` together; `known` itself if they add nothing."""
-    ranges: dict[Source, Bounds] | None = None
+    news: dict[Source, list[Pair]] = {}
     for uuid, tag, first, last in intervals:
-        source = uuid, tag
-        bounds = (known if ranges is None else ranges).get(source)
-        if bounds is None:
-            check_source(uuid, tag)
         check_gno(first, last)
-        grown = _insert(bounds or (), first, last + 1)
+        news.setdefault((uuid, tag), []).append((first, last + 1))
+    changed: dict[Source, Bounds] = {}
+    for source, pairs in news.items():
+        bounds = known.get(source)
+        if bounds is None:
+            check_source(*source)
+        grown = _insert(bounds or (), *pairs[0]) if len(pairs) == 1 else _merge([*_pairs(bounds or ()), *pairs])
         if grown != bounds:
-            ranges = dict(known) if ranges is None else ranges
-            ranges[source] = grown
-    return known if ranges is None else ranges
+            changed[source] = grown
+    return {**known, **changed} if changed else known
 
 
 def _insert(bounds: Bounds, start: int, end: int) -> Bounds:
     low = bisect_left(bounds, start)
     high = bisect_right(bounds, end)
-    return (*bounds[:low], *(() if low & 1 else (start,)), *(() if high & 1 else (end,)), *bounds[high:])
+    return bounds[:low] + (() if low & 1 else (start,)) + (() if high & 1 else (end,)) + bounds[high:]
 
 
 def _covers(bounds: Bounds, start: int, end: int) -> bool:
@@ -157,14 +161,23 @@ def _covers(bounds: Bounds, start: int, end: int) -> bool:
     return at & 1 == 1 and end <= bounds[at]
 
 
-def _union(a: Bounds, b: Bounds) -> Bounds:
+def _pairs(bounds: Bounds) -> Iterator[Pair]:
+    return zip(bounds[::2], bounds[1::2], strict=True)
+
+
+def _merge(pairs: list[Pair]) -> Bounds:
+    """Intervals in any order, overlapping or not, to boundaries."""
     merged: list[int] = []
-    for start, end in sorted(chain(zip(a[::2], a[1::2], strict=True), zip(b[::2], b[1::2], strict=True))):
+    for start, end in sorted(pairs):
         if merged and start <= merged[-1]:
             merged[-1] = max(merged[-1], end)
         else:
             merged += (start, end)
     return tuple(merged)
+
+
+def _union(a: Bounds, b: Bounds) -> Bounds:
+    return _merge([*_pairs(a), *_pairs(b)])
 
 
 def _complement(bounds: Bounds) -> Bounds:
