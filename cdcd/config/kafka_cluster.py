@@ -9,18 +9,20 @@ from pydantic_settings import NoDecode
 from cdcd.config.fields import NOT_EMPTY, Duration, Name, Size, duration_between, size_between
 from cdcd.config.network import Endpoint, is_loopback, parse_endpoint
 from cdcd.config.problems import broken_rule
+from cdcd.config.secrets import Credentials
 
 SecurityProtocol = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
 
 ALLOWED_OPTIONS = frozenset({
-    "batch.num.messages", "batch.size", "broker.address.family", "broker.address.ttl", "client.id", "client.rack",
-    "compression.level", "compression.type", "connections.max.idle.ms", "linger.ms", "message.max.bytes",
-    "metadata.max.age.ms", "reconnect.backoff.max.ms", "reconnect.backoff.ms", "request.timeout.ms",
-    "socket.connection.setup.timeout.ms", "socket.keepalive.enable", "socket.nagle.disable",
-    "socket.receive.buffer.bytes", "socket.send.buffer.bytes", "socket.timeout.ms", "ssl.cipher.suites",
+    "broker.address.family", "broker.address.ttl", "client.rack", "connections.max.idle.ms", "metadata.max.age.ms",
+    "reconnect.backoff.max.ms", "reconnect.backoff.ms", "socket.connection.setup.timeout.ms",
+    "socket.keepalive.enable", "socket.receive.buffer.bytes", "socket.send.buffer.bytes", "ssl.cipher.suites",
     "ssl.curves.list", "ssl.sigalgs.list", "topic.metadata.refresh.interval.ms",
 })  # fmt: skip
-"""librdkafka's properties that only tune. Not here: what decides where secrets go, loads code, or breaks a guarantee."""
+"""librdkafka's properties that suit every client and only tune.
+
+Not here: what decides where secrets go, loads code, breaks a guarantee, or is set by cdcd itself.
+"""
 
 
 class Section(BaseModel):
@@ -49,7 +51,7 @@ def _option_text(value: object) -> str:
         return str(value).lower()
     if isinstance(value, str | int):
         return str(value)
-    raise ValueError('must be text, a number, true or false; in TOML its name needs quotes: "linger.ms" = 5')
+    raise ValueError('must be text, a number, true or false; in TOML its name needs quotes: "client.rack" = "a"')
 
 
 def _allowed(options: dict[str, str]) -> dict[str, str]:
@@ -109,6 +111,8 @@ class KafkaCluster(Section):
     """Replicas of topics that cdcd creates, where the definition does not say; without one the broker's own default."""
     transaction_timeout: Annotated[Duration, duration_between("1s", "15m")] = 30.0
     """After this time the broker aborts a transaction whose owner died; until then it holds back read_committed readers, unless a new owner comes. 15 s to 60 s suit most."""
+    message_max_bytes: Annotated[Size, size_between("1KiB", "900MiB")] = 1_000_000
+    """Largest message with its key; brokers and topics have a limit of their own (`max.message.bytes`)."""
     queue_memory: Annotated[Size, size_between("1MiB", "1GiB")] = 64 << 20
     """Most that an instance's producer holds in memory."""
 
@@ -119,15 +123,7 @@ class KafkaCluster(Section):
             raise broken_rule("sasl", f"does not go with security_protocol {protocol}")
         if (self.tls.ca or self.tls.cert) and not protocol.endswith("ssl"):
             raise broken_rule("tls", f"does not go with security_protocol {protocol}")
-        self._check_socket_timeout()
         return self
-
-    def _check_socket_timeout(self) -> None:
-        """What librdkafka refuses: a socket.timeout.ms above transaction.timeout.ms + 100."""
-        longest = round(self.transaction_timeout * 1000) + 100
-        given = self.options.get("socket.timeout.ms", "")
-        if given.isdecimal() and int(given) > longest:
-            raise broken_rule("options", f"socket.timeout.ms must be at most transaction_timeout + 100 ms: {longest}")
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -142,3 +138,33 @@ class KafkaCluster(Section):
         if all(is_loopback(endpoint.host) for endpoint in self.endpoints):
             return "sasl_plaintext" if self.sasl else "plaintext"
         return "sasl_ssl" if self.sasl else "ssl"
+
+
+def client_properties(cluster: KafkaCluster, credentials: Credentials) -> dict[str, str]:
+    """What every librdkafka client of the cluster needs: servers, TLS, SASL, `options`.
+
+    FindingError (operator) if there is no such credential or it may not be sent to one of the bootstrap servers.
+    (Brokers that those name are trusted as they are.)
+    """
+    return {
+        **cluster.options,
+        "bootstrap.servers": ",".join(map(str, cluster.endpoints)),
+        "security.protocol": cluster.effective_security_protocol,
+        **_tls_properties(cluster.tls),
+        **(_sasl_properties(cluster, cluster.sasl, credentials) if cluster.sasl else {}),
+    }
+
+
+def _tls_properties(tls: KafkaTls) -> dict[str, str]:
+    files = {"ssl.ca.location": tls.ca, "ssl.certificate.location": tls.cert, "ssl.key.location": tls.key}
+    return {
+        "enable.ssl.certificate.verification": "true",
+        "ssl.endpoint.identification.algorithm": "https",
+        **{name: str(path) for name, path in files.items() if path is not None},
+    }
+
+
+def _sasl_properties(cluster: KafkaCluster, sasl: Sasl, credentials: Credentials) -> dict[str, str]:
+    credential = credentials.load(sasl.credential)
+    logins = [credential.login_for(*endpoint) for endpoint in cluster.endpoints]
+    return {"sasl.mechanism": sasl.mechanism, "sasl.username": logins[0].user, "sasl.password": logins[0].password}

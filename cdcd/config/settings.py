@@ -30,9 +30,6 @@ from cdcd.errors import Finding, FindingError, InvalidConfig, Problem
 
 DEFAULT_FILE = Path("/etc/cdcd/cdcd.toml")
 ENVIRONMENT_PREFIX = "CDCD_"
-NOT_SETTINGS = re.compile(r"CDCD_(FAILPOINT|TEST).*")
-"""Variables of the test equipment: no settings."""
-
 Origin = Literal["default", "file", "environment", "flag"]
 Layer = dict[str, Any]
 
@@ -171,7 +168,7 @@ def _mistaken_variable(name: str) -> Iterator[Problem]:
     """Near misses only. Others begin with our prefix as well: Kubernetes sets CDCD_PORT for a service `cdcd`."""
     field = name.removeprefix(ENVIRONMENT_PREFIX).lower()
     head = field.partition("__")[0]
-    if field == name.lower() or NOT_SETTINGS.fullmatch(name) or head in Settings.model_fields:
+    if field == name.lower() or head in Settings.model_fields:
         return
     near = difflib.get_close_matches(head, Settings.model_fields, n=1, cutoff=0.8)
     section = next((section for section in ("kafka", "http") if head.startswith(f"{section}_")), None)
