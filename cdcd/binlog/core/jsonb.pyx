@@ -41,6 +41,11 @@ cdef inline int put_quote(JsonText* t) except -1:
     return put(t.out, b'\\"', 2) if t.level == 2 else put_char(t.out, c'"')
 
 
+cdef int put_json_escape(JsonText* t, uint8_t c) except -1:
+    wrote(t.out, write_escape(reserve(t.out, WIDEST), c, t.level))
+    return 0
+
+
 cdef int put_json_string(JsonText* t, cbyte* p, Py_ssize_t n) except -1:
     put_quote(t)
     put_utf8(t.out, p, n, t.level)
@@ -114,6 +119,23 @@ cdef int put_opaque_time(JsonText* t, int type, cbyte* p, Py_ssize_t n) except -
     return put_json_string(t, <cbyte*>text, at - text)
 
 
+cdef int put_opaque_bytes(JsonText* t, int type, cbyte* p, Py_ssize_t n) except -1:
+    """"base64:type15:...", with a line break after every 76 digits (MySQL source, mysys/base64.cc)."""
+    cdef Py_ssize_t line
+    put_quote(t)
+    put(t.out, b"base64:type", 11)
+    put_u64(t.out, type)
+    put_char(t.out, c':')
+    while n:
+        line = 57 if n > 57 else n
+        put_base64(t.out, p, line, 0)
+        p += line
+        n -= line
+        if n:
+            put_json_escape(t, c'\n')
+    return put_quote(t)
+
+
 cdef int put_opaque(JsonText* t, Cursor* c) except -1:
     """A type code, a length, and the value: DECIMAL as a number, times as strings, all else as base64."""
     cdef int type = take(c, 1)[0]
@@ -124,12 +146,7 @@ cdef int put_opaque(JsonText* t, Cursor* c) except -1:
         return put_opaque_decimal(t, p, n)
     if type in (7, 10, 11, 12):
         return put_opaque_time(t, type, p, n)
-    put_quote(t)
-    put(t.out, b"base64:type", 11)
-    put_u64(t.out, type)
-    put_char(t.out, c':')
-    put_base64(t.out, p, n, 0)
-    return put_quote(t)
+    return put_opaque_bytes(t, type, p, n)
 
 
 cdef int put_scalar(JsonText* t, uint8_t type, Cursor* c) except -1:
