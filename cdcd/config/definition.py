@@ -31,6 +31,7 @@ from cdcd.config.fields import (
     Size,
     duration_between,
     size_between,
+    with_written_defaults,
 )
 from cdcd.config.network import Endpoint, is_loopback, parse_endpoint
 from cdcd.config.problems import broken_rule, problems_of
@@ -289,5 +290,5 @@ def to_canonical_json(definition: Definition) -> str:
 
 def definition_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) for editors. What spans several fields, it cannot say."""
-    schema = Definition.model_json_schema(mode="validation")
+    schema = with_written_defaults(Definition.model_json_schema())
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -82,6 +82,19 @@ def size_between(least: str, greatest: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def with_written_defaults(node: Any) -> Any:
+    """A JSON Schema whose defaults of durations and sizes stand there as one writes them."""
+    if isinstance(node, list):
+        return [with_written_defaults(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    made = {key: with_written_defaults(value) for key, value in node.items()}
+    write = {"duration": format_duration, "size": format_size}.get(str(node.get("title")))
+    if write is not None and "default" in node:
+        made["default"] = write(node["default"])
+    return made
+
+
 Name = Annotated[
     str, AfterValidator(check_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN, "title": "name"})
 ]
@@ -105,5 +118,5 @@ Size = Annotated[
 
 __all__ = [
     "NAME_PATTERN", "NOT_EMPTY", "Duration", "Endpoint", "Host", "HostAndPort", "Model", "Name", "Port", "Size",
-    "check_name", "duration_between", "size_between",
+    "check_name", "duration_between", "size_between", "with_written_defaults",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_settings import NoDecode
 
 from cdcd.config.fields import NOT_EMPTY, Duration, Name, Size, duration_between, size_between
@@ -63,7 +63,9 @@ def _allowed(options: dict[str, str]) -> dict[str, str]:
     return options
 
 
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+AbsolutePath = Annotated[
+    Path, AfterValidator(_absolute), WithJsonSchema({"type": "string", "pattern": "^/", "title": "absolute path"})
+]
 
 
 class Sasl(Section):
@@ -103,9 +105,7 @@ class KafkaCluster(Section):
     """Without it `ssl` (`sasl_ssl` with `sasl`), but plain text if all bootstrap servers are loopback addresses. Plain text to another host is used only where this says so."""
     sasl: Sasl | None = None
     tls: KafkaTls = KafkaTls()
-    options: Annotated[
-        dict[str, Annotated[str, BeforeValidator(_option_text)]], AfterValidator(_allowed), Field(max_length=100)
-    ] = {}
+    options: Annotated[dict[str, Annotated[str, BeforeValidator(_option_text)]], AfterValidator(_allowed)] = {}
     """Further librdkafka properties, from a list of those that tune."""
     replication: Annotated[int, Field(ge=1, le=100)] | None = None
     """Replicas of topics that cdcd creates, where the definition does not say; without one the broker's own default."""

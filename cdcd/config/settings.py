@@ -23,7 +23,7 @@ from pydantic_settings import (
 )
 
 from cdcd.config.document import MAX_BYTES
-from cdcd.config.fields import Host, Name
+from cdcd.config.fields import Host, Name, with_written_defaults
 from cdcd.config.kafka_cluster import AbsolutePath, KafkaCluster, Section
 from cdcd.config.problems import problems_of, shown
 from cdcd.errors import Finding, FindingError, InvalidConfig, Problem
@@ -50,7 +50,7 @@ class Http(Section):
 
 
 class Settings(BaseSettings):
-    """Settings of a server. Made by `load_settings`."""
+    """Settings of a server."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENVIRONMENT_PREFIX,
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
     kafka: dict[Name, KafkaCluster] = {}
-    """Kafka clusters by the name that `sink.kafka` of definitions gives; the usual one is called `default`."""
+    """Kafka clusters by the name that `sink.kafka` of definitions gives; the usual one is called `default`. Each has the fields below, in TOML under `[kafka.default]`."""
 
     _origins: dict[str, Origin] = PrivateAttr(default_factory=dict)
 
@@ -138,6 +138,12 @@ def effective_settings(settings: Settings) -> dict[str, dict[str, object]]:
         path: {"value": value, "origin": settings._origins.get(path, "default")}  # noqa: SLF001 - of this module
         for path, value in sorted(values.items())
     }
+
+
+def settings_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the settings file."""
+    schema: dict[str, Any] = with_written_defaults(Settings.model_json_schema())
+    return schema
 
 
 def _of_file(file: Path) -> Layer:
