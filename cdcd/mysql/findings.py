@@ -50,7 +50,7 @@ def grants(user: str, privileges: Sequence[str] = PRIVILEGES) -> str:
     return f"GRANT {', '.join(privileges)} ON *.* TO {account}"
 
 
-def error_code(error: BaseException) -> int:
+def error_code(error: BaseException | None) -> int:
     """MySQL's number of a PyMySQL error; 0 where it has none."""
     code = error.args[0] if isinstance(error, pymysql.err.Error) and error.args else 0
     return code if isinstance(code, int) else 0

@@ -4,7 +4,7 @@ A scan dumps under an identity of its own: an instance's would evict the instanc
 """
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -79,7 +79,7 @@ class BinlogScan:
         finally:
             self._dump.close()
 
-    def transactions(self) -> Iterator[Transaction]:
+    def transactions(self) -> Generator[Transaction, None, None]:
         """In the order of the binlog. Close the generator (or exhaust it) to end the dump."""
         decoder, statements = self._decoder, []
         try:
