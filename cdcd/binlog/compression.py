@@ -18,7 +18,9 @@ def inflate(compression: int, data: bytes) -> Iterator[bytes]:
         yield data
         return
     if compression != ZSTD:
-        raise UnsupportedEvent(f"a transaction compressed by algorithm {compression}; cdcd knows zstd (0) and none (255)")
+        raise UnsupportedEvent(
+            f"a transaction compressed by algorithm {compression}; cdcd knows zstd (0) and none (255)"
+        )
     try:
         with zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).stream_reader(data) as reader:
             while piece := reader.read(_PIECE):
