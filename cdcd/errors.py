@@ -58,7 +58,7 @@ class CdcdError(Exception):
     hint: str = ""
 
 
-class InvalidConfig(CdcdError):  # noqa: N818 - reads as what it is
+class InvalidConfig(CdcdError):
     """A definition or settings file that does not validate; holds all its problems, not the first."""
 
     def __init__(self, origin: str, problems: tuple[Problem, ...]) -> None:
@@ -95,16 +95,16 @@ class UnsupportedEvent(BinlogError):
     """A well-formed event that cdcd cannot publish without losing something."""
 
 
-class HoldingLost(CdcdError):  # noqa: N818
+class HoldingLost(CdcdError):
     """The outcome of a Kafka call is unknown or the producer was fenced.
 
     Nothing in memory can be trusted: destroy the producer and take over from the stored position again.
     """
 
 
-class Replaced(CdcdError):  # noqa: N818
+class Replaced(CdcdError):
     """A newer owner runs this instance. Exit without publishing."""
 
 
-class Stopped(CdcdError):  # noqa: N818
+class Stopped(CdcdError):
     """The worker was asked to stop while it waited."""

@@ -1,6 +1,6 @@
 # What cdcd uses of google-re2, which ships no types.
 
-class error(Exception): ...  # noqa: N801, N818 - the library's name
+class error(Exception): ...  # noqa: N801 - the library's name
 
 class Options:
     log_errors: bool

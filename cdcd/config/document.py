@@ -28,7 +28,7 @@ _WORDS: dict[str, bool | None] = {
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
-class _Refused(Exception):  # noqa: N818 - caught in this file only, carries one line of text
+class _Refused(Exception):
     pass
 
 

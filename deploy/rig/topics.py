@@ -22,7 +22,7 @@ class Record:
     value: bytes
 
 
-class OpenTransaction(AssertionError):  # noqa: N818 - reads as what it is
+class OpenTransaction(AssertionError):
     """Records lie behind the last stable offset: somebody left a transaction open."""
 
 

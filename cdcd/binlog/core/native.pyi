@@ -1,6 +1,7 @@
 """The native core: packets in, messages out. Knows no socket, no broker and no clock."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 from cdcd.binlog.schema import Column, TableSchema
 
@@ -72,7 +73,7 @@ class Plan:
     schema: TableSchema
     route: Route
 
-Run = tuple[str, int, list[bytes | None], list[bytes], list[bytes]]
+Run: TypeAlias = tuple[str, int, list[bytes | None], list[bytes], list[bytes]]
 """(topic, partition, keys, values, ids): messages of one partition in order; `ids` is empty without `id_prefix`."""
 
 class Decoder:
@@ -158,5 +159,5 @@ def render(column: Column, value: bytes) -> bytes:
     Raises ShortRead for a value that is not what its type has; else as planning the column does.
     """
 
-class ShortRead(Exception):  # noqa: N818 - reads as what it is
+class ShortRead(Exception):
     """A value is longer or shorter than it may be; the decoder makes a MalformedEvent of it."""

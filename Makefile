@@ -1,0 +1,67 @@
+# Each target works from a fresh clone: it makes .venv from the locked requirements and builds the native core first.
+.DEFAULT_GOAL := help
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/bash -eu -o pipefail
+
+PYTHON = .venv/bin/python
+CORE = $(wildcard cdcd/binlog/core/*.pyx cdcd/binlog/core/*.pxd cdcd/binlog/core/*.h cdcd/binlog/core/*.c)
+LOCKS = requirements/runtime.lock requirements/dev.lock
+COMPILE = $(PYTHON) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
+
+.PHONY: help
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+# One at a time, so that two runs in one clone do not build over each other.
+.PHONY: venv
+venv: ## .venv with all dependencies and the native core; done by itself before every other target
+	@mkdir -p build
+	@flock build/venv.lock $(MAKE) --no-print-directory -s .venv/.core
+
+.venv/.dependencies: requirements/dev.lock deploy/find-python
+	@echo "making .venv"
+	@python=$$(deploy/find-python) && rm -rf .venv && "$$python" -m venv .venv
+	@$(PYTHON) -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/dev.lock
+	@touch $@
+
+.venv/.core: .venv/.dependencies pyproject.toml setup.py $(CORE)
+	@command -v gcc >/dev/null || { echo "the command 'gcc' is missing: apt-get install gcc libc6-dev" >&2; exit 1; }
+	@echo "building the native core"
+	@$(PYTHON) -m pip --disable-pip-version-check install --no-deps --no-build-isolation --no-index -e . >build/core.log 2>&1 \
+		|| { cat build/core.log >&2; exit 1; }
+	@touch $@
+
+.PHONY: demo
+demo: venv ## two instances, a workload, a kill -9, and the proof; KEEP=1 leaves all running
+	@$(PYTHON) deploy/demo $(if $(KEEP),--keep) $(ARGS)
+
+.PHONY: test
+test: venv ## unit and integration tests against real servers, and a short run of the fault tests
+	@$(PYTHON) -m pytest -m "not prove" $(ARGS)
+
+.PHONY: prove
+prove: venv ## the full counts of what each issue must show, one JSON line an item
+	@$(PYTHON) -m pytest -m prove $(ARGS)
+
+.PHONY: check
+check: venv ## format, lint, types, import rules
+	@$(PYTHON) -m ruff format --check --quiet || { $(PYTHON) -m ruff format --diff --quiet; exit 1; }
+	@$(PYTHON) -m ruff check --quiet
+	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports
+
+.PHONY: bench
+bench: venv ## measure end to end beside its floors; table on the terminal, JSON in build/bench.json
+	@$(PYTHON) tests/bench $(ARGS)
+
+.PHONY: lock
+lock: venv ## resolve the newest allowed dependencies into requirements/*.lock
+	@$(COMPILE) --upgrade -o requirements/runtime.lock pyproject.toml
+	@$(PYTHON) deploy/lock-input.py | $(COMPILE) --upgrade -c requirements/runtime.lock -o requirements/dev.lock -
+
+.PHONY: clean
+clean: ## remove .venv and everything built; servers and downloads of deploy/stack stay
+	@rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache cdcd/binlog/core/native.c cdcd/binlog/core/*.so
+	@find cdcd deploy tests -name __pycache__ -type d -prune -exec rm -rf {} +
