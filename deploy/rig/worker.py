@@ -64,7 +64,8 @@ class Instance:
     """Merged over the definition, section by section."""
     settings: dict[str, str] = field(default_factory=dict)
     """Environment over the usual one."""
-    runs: int = 0
+    workers: "list[Worker]" = field(default_factory=list)
+    """Every process started for it, oldest first."""
 
     @property
     def topic(self) -> str:
@@ -118,13 +119,18 @@ class Instance:
 
     def run(self, *, until_end: bool = False, failpoint: str | None = None) -> "Worker":
         """Start a worker process for it."""
-        self.runs += 1
         port = free_port()
         command = [sys.executable, "-c", _LAUNCH, "run", "--standalone", str(self.write())]
         if until_end:
             command.append("--until-end")
-        log = self.folder / f"{self.name}-{self.runs:03}"
-        return Worker(command, self._environment(port, failpoint), port, log)
+        log = self.folder / f"{self.name}-{len(self.workers) + 1:03}"
+        self.workers.append(Worker(command, self._environment(port, failpoint), port, log))
+        return self.workers[-1]
+
+    def kill_all(self) -> None:
+        """Kill whatever of it still runs, also a stopped one."""
+        for worker in self.workers:
+            worker.kill()
 
     def _environment(self, port: int, failpoint: str | None) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CDCD_")}

@@ -1,0 +1,84 @@
+"""Must-show 5: `start: latest` and `start: {time: ...}` with a kill before the first commit of rows lose nothing.
+
+The promise starts with the claim: once a worker has committed its first, position-only transaction, every later row
+counts, whatever happens before the first row is published.
+"""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from deploy.rig.load import create_tables
+from deploy.rig.topics import OpenTransaction, topics_like
+from deploy.rig.verify import verify
+from deploy.rig.worker import Instance, until
+from tests.chaos.kill_loop import KILLED, finish, hits, positions, run_of
+from tests.instances import MakeInstance
+
+BEFORE_ROWS = ("position.after_read", "source.first_event", "txn.after_gtid", "kafka.after_begin", "kafka.before_commit")
+
+
+def _rows(instance: Instance, first: int, count: int = 50) -> None:
+    rows = ", ".join(f"({number}, 1, 1, 1, 'x', 1)" for number in range(first, first + count))
+    columns = "id, gen_id, gen_no, ver, name, amount"
+    instance.source.run(f"INSERT INTO `{instance.database}`.account ({columns}) VALUES {rows}")
+
+
+def _claimed(instance: Instance) -> bool:
+    """Whether a position record is committed."""
+    if not topics_like(instance.bootstrap, instance.position_topic):
+        return False
+    try:
+        return bool(positions(instance))
+    except OpenTransaction:
+        return False
+
+
+@pytest.mark.must_show(5)
+@pytest.mark.parametrize("failpoint", BEFORE_ROWS)
+def test_latest_is_pinned_before_the_first_row(make_instance: MakeInstance, failpoint: str) -> None:
+    instance = make_instance("latest")
+    create_tables(instance.source, instance.database)
+    _rows(instance, 1)
+    base = {table.full_name: instance.source.contents(table) for table in instance.source.tables(instance.database)}
+    start = instance.source.end_of_binlog()
+    worker = instance.run(failpoint=f"{failpoint}=crash")
+    until(lambda: _claimed(instance), "the start is pinned")
+    _rows(instance, 1000)
+    assert worker.wait(60) == KILLED, worker.said()
+    assert hits(worker) == [failpoint]
+    _rows(instance, 2000)
+    finish(instance)
+    run = run_of(instance, start, base)
+    report = verify(run)
+    assert report.passed, report.account()
+    assert report.messages == 100
+
+
+@pytest.mark.must_show(5)
+@pytest.mark.parametrize("failpoint", ("producer.after_init", "epoch.claimed", *BEFORE_ROWS))
+def test_a_start_by_time_survives_a_kill(make_instance: MakeInstance, failpoint: str) -> None:
+    instance = make_instance("time")
+    create_tables(instance.source, instance.database)
+    _rows(instance, 1)
+    base = {table.full_name: instance.source.contents(table) for table in instance.source.tables(instance.database)}
+    moment = _a_whole_second()
+    instance.start = {"time": datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    start = instance.source.end_of_binlog()
+    _rows(instance, 1000)
+    worker = instance.run(failpoint=f"{failpoint}=crash")
+    assert worker.wait(60) == KILLED, worker.said()
+    assert hits(worker) == [failpoint]
+    _rows(instance, 2000)
+    finish(instance)
+    report = verify(run_of(instance, start, base))
+    assert report.passed, report.account()
+    assert report.messages == 100
+
+
+def _a_whole_second() -> int:
+    """Wait until the clock passes a full second well after what was written; returns it."""
+    moment = int(time.time()) + 1
+    until(lambda: time.time() >= moment, "the next second", every=0.01)
+    return moment
