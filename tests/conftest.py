@@ -9,7 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.stack import sweep
+from tests.instances import figures, make_instance
 from tests.servers import KafkaFactory, KafkaServer, MysqlFactory, MysqlServer, Stacks
+
+__all__ = ["figures", "make_instance"]
+"""Fixtures that are declared elsewhere."""
 
 
 @pytest.fixture(scope="session")

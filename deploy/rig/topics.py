@@ -20,6 +20,8 @@ class Record:
     offset: int
     key: bytes | None
     value: bytes
+    timestamp_ms: int = 0
+    """When the producer made it."""
 
 
 class OpenTransaction(AssertionError):
@@ -58,7 +60,7 @@ def read_committed(bootstrap: str, topics: list[str], timeout: float = 120) -> I
     try:
         consumer.assign(places)
         yield from _until_end(consumer, len(places), time.monotonic() + timeout)
-        _refuse_open_transactions(bootstrap, consumer, places)
+        _refuse_open_transactions(bootstrap, places)
     finally:
         consumer.close()
 
@@ -86,21 +88,19 @@ def _record(message: Message) -> Record:
     assert isinstance(value, bytes), f"a tombstone at {topic}[{partition}]@{offset}"
     key = message.key()
     assert key is None or isinstance(key, bytes)
-    return Record(topic, partition, offset, key, value)
+    return Record(topic, partition, offset, key, value, message.timestamp()[1])
 
 
-def _refuse_open_transactions(bootstrap: str, consumer: Consumer, places: list[TopicPartition]) -> None:
-    reached = {(place.topic, place.partition): place.offset for place in consumer.position(places)}
-    for (topic, partition), end in high_watermarks(bootstrap, places).items():
-        if end > max(reached[topic, partition], 0):
-            raise OpenTransaction(f"{topic}[{partition}] ends at {end}, committed is only {reached[topic, partition]}")
+def _refuse_open_transactions(bootstrap: str, places: list[TopicPartition]) -> None:
+    stable = ends(bootstrap, places, "read_committed")
+    for place, end in ends(bootstrap, places, "read_uncommitted").items():
+        if end > stable[place]:
+            raise OpenTransaction(f"{place[0]}[{place[1]}] ends at {end}, but only {stable[place]} is decided")
 
 
-def high_watermarks(bootstrap: str, places: list[TopicPartition]) -> dict[tuple[str, int], int]:
-    """Ends of partitions, uncommitted records included."""
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "proof", "isolation.level": "read_uncommitted", **_QUIET}
-    )
+def ends(bootstrap: str, places: list[TopicPartition], isolation: str) -> dict[tuple[str, int], int]:
+    """Ends of partitions: `read_uncommitted` the high watermark, `read_committed` the last stable offset."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "proof", "isolation.level": isolation, **_QUIET})
     try:
         return {
             (place.topic, place.partition): int(consumer.get_watermark_offsets(place, timeout=30)[1])

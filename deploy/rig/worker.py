@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import yaml
 
 from deploy.rig.source import Source
+from deploy.rig.topics import OpenTransaction, read_committed, topics_like
 
 Answer = TypeVar("Answer")
 
@@ -39,14 +40,6 @@ def until(question: Callable[[], Answer | None], what: str, timeout: float = 60,
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {timeout:g} s: {what}")
         time.sleep(every)
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a process took, from wait4: CPU of all its threads, largest resident set."""
-
-    cpu_seconds: float
-    peak_rss_mb: float
 
 
 @dataclass(slots=True)
@@ -78,6 +71,10 @@ class Instance:
     @property
     def position_topic(self) -> str:
         return f"__cdcd_positions.default.{self.name}"
+
+    @property
+    def transactional_id(self) -> str:
+        return f"cdcd.default.{self.name}"
 
     def definition(self) -> dict[str, Any]:
         """design.md section 3a."""
@@ -144,6 +141,20 @@ class Instance:
         return environment | self.settings
 
 
+def caught_up(instance: Instance) -> bool:
+    """Whether its newest committed position holds everything that the source has executed by now."""
+    if not topics_like(instance.bootstrap, instance.position_topic):
+        return False
+    try:
+        newest = [json.loads(record.value) for record in read_committed(instance.bootstrap, [instance.position_topic])][
+            -1:
+        ]
+    except OpenTransaction:
+        return False
+    sets = [f"GTID_SUBSET(@@GLOBAL.gtid_executed, '{record['gtid_set']}')" for record in newest]
+    return bool(sets) and newest[0]["rows_done"] == 0 and instance.source.value(f"SELECT {sets[0]}") == "1"
+
+
 class Worker:
     """One process. `log`.out holds its log lines, `log`.err its standard error."""
 
@@ -152,7 +163,11 @@ class Worker:
         self.out, self.err = log.with_suffix(".out"), log.with_suffix(".err")
         self.code: int | None = None
         """Exit code once it has ended; negative for a signal."""
-        self.usage = Usage(0, 0)
+        self.cpu_seconds = 0.0
+        """User and system time of all its threads, once it has ended."""
+        self.peak_rss_mb = 0.0
+        """Largest resident set (VmHWM) at the last `poll` while it ran. Not wait4's figure: that one includes our own
+        memory, which the child shared before it became another program."""
         self.started = time.monotonic()
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self._process = subprocess.Popen(
@@ -166,7 +181,9 @@ class Worker:
             pid, status, usage = os.wait4(self.pid, os.WNOHANG)
             if pid:
                 self.code = self._process.returncode = os.waitstatus_to_exitcode(status)
-                self.usage = Usage(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+                self.cpu_seconds = usage.ru_utime + usage.ru_stime
+            else:
+                self.peak_rss_mb = max(self.peak_rss_mb, self._high_water_mb())
         return self.code
 
     def wait(self, timeout: float = 60) -> int:
@@ -224,16 +241,10 @@ class Worker:
         tails = (path.read_text(errors="replace")[-3000:] for path in (self.out, self.err))
         return "\n".join(tails)
 
-    def memory_mb(self) -> tuple[float, float]:
-        """Resident now and at its highest (VmRSS, VmHWM), MB."""
+    def _high_water_mb(self) -> float:
         text = Path(f"/proc/{self.pid}/status").read_text()
-        values = dict(line.split(":", 1) for line in text.splitlines() if line.startswith("Vm"))
-        return tuple(int(values[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
-
-    def cpu_seconds(self) -> float:
-        """User and system time of all its threads so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        found = [line.split()[1] for line in text.splitlines() if line.startswith("VmHWM")]
+        return int(found[0]) / 1024 if found else 0.0
 
 
 def _json_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -17,7 +17,7 @@ from deploy.rig.verify import Run
 _KEPT = Path("build/chaos")
 
 
-def keep(scenario: str, seed: int, run: Run, folder: Path, history: History, verdict: dict[str, Any]) -> Path:
+def keep(scenario: str, seed: int, run: Run, folder: Path, *, history: History, verdict: dict[str, Any]) -> Path:
     """Copy logs, history, the committed records and the verdict to build/chaos/<scenario>-<seed>."""
     kept = _KEPT / f"{scenario}-{seed}"
     shutil.rmtree(kept, ignore_errors=True)

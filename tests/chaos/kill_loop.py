@@ -17,7 +17,13 @@ from tests.chaos.artefacts import again, keep
 
 KILLED = -9
 
-ONCE_A_PROCESS = ("producer.before_init", "producer.after_init", "epoch.claimed", "position.after_read", "source.first_event")
+ONCE_A_PROCESS = (
+    "producer.before_init",
+    "producer.after_init",
+    "epoch.claimed",
+    "position.after_read",
+    "source.first_event",
+)
 """Failpoints of a take-over."""
 
 MANY = (
@@ -140,7 +146,7 @@ def judged(loop: KillLoop, scenario: str, instance: Instance) -> Outcome:
         assert outcome.report.passed, outcome.report.account()
     except BaseException as error:
         verdict["error"] = str(error)
-        kept = keep(scenario, loop.seed, run_of(instance, start), instance.folder, loop.load.history, verdict)
+        kept = keep(scenario, loop.seed, run_of(instance, start), instance.folder, history=loop.load.history, verdict=verdict)
         print(f"kept in {kept}; again: {again(scenario, loop.seed)}")
         raise
     return outcome

@@ -14,6 +14,8 @@ from tests.instances import Figures, MakeInstance
 
 SHAPE = Shape(huge_rows=5_000, huge_every=40, ddl_every=0)
 SEED = 4
+REPLACED = 4
+"""Exit code of a worker that found a newer owner (conflict)."""
 
 
 def _published(worker: Worker) -> float:
@@ -97,7 +99,7 @@ def test_a_late_init_of_an_older_epoch_does_not_stop_the_rightful_one(
         late = Producer(
             {
                 "bootstrap.servers": instance.bootstrap,
-                "transactional.id": transactional_id(instance),
+                "transactional.id": instance.transactional_id,
                 "log_level": 2,
             }
         )

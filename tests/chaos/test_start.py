@@ -16,7 +16,13 @@ from deploy.rig.worker import Instance, until
 from tests.chaos.kill_loop import KILLED, finish, hits, positions, run_of
 from tests.instances import MakeInstance
 
-BEFORE_ROWS = ("position.after_read", "source.first_event", "txn.after_gtid", "kafka.after_begin", "kafka.before_commit")
+BEFORE_ROWS = (
+    "position.after_read",
+    "source.first_event",
+    "txn.after_gtid",
+    "kafka.after_begin",
+    "kafka.before_commit",
+)
 
 
 def _rows(instance: Instance, first: int, count: int = 50) -> None:
@@ -57,7 +63,7 @@ def test_latest_is_pinned_before_the_first_row(make_instance: MakeInstance, fail
 
 
 @pytest.mark.must_show(5)
-@pytest.mark.parametrize("failpoint", ("producer.after_init", "epoch.claimed", *BEFORE_ROWS))
+@pytest.mark.parametrize("failpoint", ["producer.after_init", "epoch.claimed", *BEFORE_ROWS])
 def test_a_start_by_time_survives_a_kill(make_instance: MakeInstance, failpoint: str) -> None:
     instance = make_instance("time")
     create_tables(instance.source, instance.database)
