@@ -109,7 +109,13 @@ def _user_codes() -> dict[bytes, str]:
     return codes
 
 
-_IBM = "ⅰⅱⅲⅳⅴⅵⅶⅷⅸⅹⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ＇＂㈱№℡炻仼僴凬匇匤﨎咊坙﨏塚增寬峵嵓﨑德悅愠敎昻晥晴朗栁﨓﨔橫櫢淸淲瀨凞猪甁皂皞益礰礼神祥福竧靖精綠緖羽荢﨟薰蘒﨡蠇諸譿賴赶﨣﨤逸郞都鄕﨧﨨閒隆﨩霻靍靑飯飼館馞髙魲鶴黑"
+def _ibm_characters() -> list[str]:
+    """IBM's characters in their order, which cp932 has from FA40 to FC4B, without those JIS has a place for."""
+    codes = (bytes((lead, trail)) for lead in (0xFA, 0xFB, 0xFC) for trail in range(0x40, 0xFD))
+    characters = [code.decode("cp932", "ignore") for code in codes]
+    outside_jis = {character for character in characters if character and not character.encode("euc_jp", "ignore")}
+    # U+2116 is in plane 2 of JIS as well; the not sign and the broken bar have been given places in row 2.
+    return sorted((outside_jis | {"№"}) - {"￢", "￤"}, key=characters.index)
 
 
 def _eucjpms_codes() -> dict[bytes, str]:
@@ -119,7 +125,7 @@ def _eucjpms_codes() -> dict[bytes, str]:
     nec = [bytes((0x87, cell)).decode("cp932", "replace") for cell in row if cell != 0x7F]
     codes.update({bytes((0xAD, 0xA1 + i)): character for i, character in enumerate(nec) if character != UNMAPPED})
     cells = [(0xF3, cell) for cell in range(0xF3, 0xFF)] + [(0xF4, cell) for cell in range(0xA1, 0xFF)]
-    codes.update({bytes((0x8F, *code)): character for code, character in zip(cells, _IBM, strict=True)})
+    codes.update({bytes((0x8F, *code)): character for code, character in zip(cells, _ibm_characters(), strict=True)})
     return codes
 
 
