@@ -112,8 +112,9 @@ def _user_codes() -> dict[bytes, str]:
 def _ibm_characters() -> list[str]:
     """IBM's characters in their order, which cp932 has from FA40 to FC4B, without those JIS has a place for."""
     codes = (bytes((lead, trail)) for lead in (0xFA, 0xFB, 0xFC) for trail in range(0x40, 0xFD))
-    characters = [code.decode("cp932", "ignore") for code in codes]
-    outside_jis = {character for character in characters if character and not character.encode("euc_jp", "ignore")}
+    texts = [code.decode("cp932", "replace") for code in codes]
+    characters = [text for text in texts if UNMAPPED not in text]
+    outside_jis = {character for character in characters if not character.encode("euc_jp", "ignore")}
     # U+2116 is in plane 2 of JIS as well; the not sign and the broken bar have been given places in row 2.
     return sorted((outside_jis | {"№"}) - {"￢", "￤"}, key=characters.index)
 

@@ -146,7 +146,9 @@ def judged(loop: KillLoop, scenario: str, instance: Instance) -> Outcome:
         assert outcome.report.passed, outcome.report.account()
     except BaseException as error:
         verdict["error"] = str(error)
-        kept = keep(scenario, loop.seed, run_of(instance, start), instance.folder, history=loop.load.history, verdict=verdict)
+        kept = keep(
+            scenario, loop.seed, run_of(instance, start), instance.folder, history=loop.load.history, verdict=verdict
+        )
         print(f"kept in {kept}; again: {again(scenario, loop.seed)}")
         raise
     return outcome
