@@ -29,12 +29,15 @@ class Stream:
         self.received_bytes = 0
         self._failpoint = failpoint
         self._hungry = True
+        self._ended = False
 
     def step(self, timeout: float, *, stop_at_boundary: bool = False) -> Step:
         """Decode what is buffered, or wait up to `timeout` seconds for more.
 
         Raises FindingError (connection lost, dump ended), BinlogError, Stopped.
         """
+        if self._ended:
+            raise FindingError(self.dump.ended(self.decoder.control))
         if self._hungry:
             data = self.dump.read(timeout)
             if not data:
@@ -44,8 +47,7 @@ class Stream:
         self._hungry = reason == NEED_BYTES
         if reason == CONTROL:
             self.dump.show(self.decoder.control)
-        elif reason == END:
-            raise FindingError(self.dump.ended(self.decoder.control))
+        self._ended = reason == END  # told with the next step: messages from before it wait in the decoder
         return Step.STATEMENT if reason == STATEMENT else Step.PROGRESS
 
     def _feed(self, data: bytes) -> None:
