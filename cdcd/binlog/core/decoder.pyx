@@ -157,7 +157,7 @@ cdef class Decoder:
     cdef readonly uint64_t transaction_start
     cdef uint64_t transaction_bytes
     cdef Gtid gtid
-    cdef bint has_gtid
+    cdef readonly bint has_gtid
     cdef bint begun          # BEGIN came: statements that follow are part of the transaction
     cdef bint started        # a transaction was seen in this dump
     cdef readonly uint64_t rows_done

@@ -119,6 +119,8 @@ class Decoder:
     in_transaction: bool
     transaction: str
     """GTID of the open transaction, or of the last one: `uuid[:tag]:n`; empty where the source has none."""
+    has_gtid: bool
+    """Whether `transaction` is a GTID; without one it is `file:offset`."""
     rows_done: int
     """Row changes of the open transaction that were handled, before filters."""
     transaction_start: int

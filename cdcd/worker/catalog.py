@@ -1,0 +1,52 @@
+"""Answers the decoder's question: what is to be done with the rows of this table?"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from cdcd.binlog.core.native import Plan, Route
+from cdcd.binlog.schema import TableSchema
+from cdcd.binlog.statements import may_name
+from cdcd.config.tables import TableFilter
+from cdcd.formats.plan import Keying, compile_plan
+from cdcd.formats.template import Format
+
+Place = tuple[str, int]
+"""(binlog file, offset)."""
+
+
+class Names(Protocol):
+    """Where column names come from that the binlog does not carry (`binlog_row_metadata=MINIMAL`)."""
+
+    def names_for(self, schema: TableSchema, file: str, offset: int) -> TableSchema:
+        """The schema with names that hold at that place; FindingError (operator) where they cannot be known."""
+
+
+class Catalog:
+    """Plans for the tables of one instance. Asked once for each distinct table map."""
+
+    def __init__(
+        self, tables: TableFilter, template: Format, keying: Keying, route: Callable[[TableSchema], Route], names: Names
+    ) -> None:
+        self._tables = tables
+        self._template = template
+        self._keying = keying
+        self._route = route
+        self._names = names
+        self._looked_up: set[tuple[str, str]] = set()
+        self.place: Callable[[], Place] = lambda: ("", 0)
+        """Where the decoder is; set by whoever makes it."""
+
+    def __call__(self, schema: TableSchema) -> Plan | None:
+        """The table's plan, None for one to leave out. Raises FindingError and UnsupportedEvent."""
+        if not self._tables.matches(schema.database, schema.table):
+            return None
+        if not schema.named:
+            schema = self._names.names_for(schema, *self.place())
+            self._looked_up.add((schema.database, schema.table))
+        return compile_plan(schema, self._template, self._route(schema), self._keying)
+
+    def doubtful(self, sql: str) -> set[tuple[str, str]]:
+        """Tables whose looked-up names a statement may have changed; they will be looked up again."""
+        touched = {table for table in self._looked_up if may_name(sql, table[1])}
+        self._looked_up -= touched
+        return touched

@@ -1,0 +1,161 @@
+"""The hot loop of one holding: read, decode, produce, commit. One thread."""
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from cdcd.binlog.position import Position, PositionRecord, coordinate
+from cdcd.errors import Stopped
+from cdcd.kafka.sink import Sink
+from cdcd.observe.failpoints import Failpoint
+from cdcd.worker.figures import Figures
+from cdcd.worker.router import Router
+from cdcd.worker.rule import CommitRule, Moment
+from cdcd.worker.statements import Statements
+from cdcd.worker.stream import Step, Stream
+from cdcd.worker.tracker import Tracker
+
+POLL_SECONDS = 0.1
+"""Longest wait for the source: the Kafka client wants to be served."""
+
+Outcome = Literal["end", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where `--until-end` stops: the end of the binlog as it was at the start."""
+
+    file: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Who writes positions: epoch and nonce of this holding (coordination.md)."""
+
+    epoch: int
+    nonce: str
+
+    def record(self, position: Position, seq: int, partitions: dict[str, int]) -> PositionRecord:
+        return PositionRecord(self.epoch, self.nonce, position, seq, dict(partitions), time.time_ns() // 1_000_000)
+
+
+class Pump:
+    """Moves one holding's changes until the end, or until asked to stop. Every trouble is an exception."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        sink: Sink,
+        statements: Statements,
+        router: Router,
+        tracker: Tracker,
+        rule: CommitRule,
+        holding: Holding,
+        figures: Figures,
+        failpoint: Failpoint,
+        end: End | None = None,
+    ) -> None:
+        self._stream = stream
+        self._decoder = stream.decoder
+        self._sink = sink
+        self._statements = statements
+        self._router = router
+        self._tracker = tracker
+        self._rule = rule
+        self._holding = holding
+        self._figures = figures
+        self._failpoint = failpoint
+        self._end = end
+        self._last_commit = time.monotonic()
+        self._moved_to = -1
+
+    def run(self) -> Outcome:
+        """Raises FindingError, BinlogError, HoldingLost, Replaced."""
+        try:
+            while not self._at_end():
+                self._turn()
+        except Stopped:
+            self._finish()
+            return "stopped"
+        self._finish()
+        return "end"
+
+    def _turn(self) -> None:
+        sink, decoder, now = self._sink, self._decoder, time.monotonic()
+        asked = self._near_end() or self._rule.wants_boundary(now, sink.open_since, sink.open_bytes)
+        patience = self._rule.patience(
+            now, self._last_commit, sink.open_since, at_boundary=not decoder.in_transaction, longest=POLL_SECONDS
+        )
+        step = self._stream.step(patience, stop_at_boundary=asked)
+        self._publish(step)
+        self._figures.look(self._stream, caught_up=step is Step.IDLE and sink.open_since is None)
+        if self._due(asked, step):
+            self._commit()
+
+    def _publish(self, step: Step) -> None:
+        if self._decoder.in_transaction and not self._decoder.rows_done:
+            self._failpoint("txn.after_gtid")
+        for topic, partition, keys, values, ids in self._decoder.take_runs():
+            self._sink.write(topic, partition, keys, values, ids or None)
+        if step is Step.STATEMENT:
+            self._statements.handle(self._decoder)
+        elif step is Step.IDLE:
+            self._sink.poll()
+
+    def _due(self, asked: bool, step: Step) -> bool:
+        """A transaction that is larger than the budget is cut only after it was given the chance to end."""
+        sink, decoder = self._sink, self._decoder
+        if decoder.in_transaction and not asked:
+            return False
+        return self._rule.due(
+            Moment(
+                now=time.monotonic(),
+                last_commit=self._last_commit,
+                open_since=sink.open_since,
+                open_bytes=sink.open_bytes,
+                at_boundary=not decoder.in_transaction,
+                rows_done=decoder.rows_done,
+                idle=step is Step.IDLE,
+                moved=decoder.transactions + decoder.end_offset != self._moved_to,
+            )
+        )
+
+    def _commit(self) -> None:
+        """Everything published so far and the position behind it become one."""
+        decoder = self._decoder
+        part = decoder.in_transaction
+        records, size = self._sink.open_records, self._sink.open_bytes
+        began = time.monotonic()
+        record = self._holding.record(self._tracker.advance(decoder), decoder.seq, self._router.partitions)
+        self._sink.checkpoint(record)
+        self._last_commit = time.monotonic()
+        self._moved_to = decoder.transactions + decoder.end_offset
+        self._figures.committed(self._stream, record, records, size, self._last_commit - began)
+        if part:
+            self._failpoint("big_txn.between_parts")
+
+    def _finish(self) -> None:
+        """Store what is published: at a boundary, or as a part of the open transaction."""
+        decoder = self._decoder
+        whole = not decoder.in_transaction
+        if self._sink.open_since is not None and (whole or decoder.rows_done):
+            self._commit()
+        elif whole and decoder.transactions + decoder.end_offset != self._moved_to:
+            self._commit()
+        last = self._figures.last_record
+        if last is not None and self._sink.durable is not last:
+            self._sink.checkpoint(last, wait=True)
+
+    def _near_end(self) -> bool:
+        """Whether what is buffered may reach past the end: then transactions are handled one by one."""
+        end, decoder = self._end, self._decoder
+        if end is None or not decoder.file:
+            return False
+        return coordinate(decoder.file, decoder.offset + decoder.buffered) >= coordinate(end.file, end.offset)
+
+    def _at_end(self) -> bool:
+        end, decoder = self._end, self._decoder
+        if end is None or decoder.in_transaction or not decoder.file:
+            return False
+        return coordinate(decoder.file, decoder.offset) >= coordinate(end.file, end.offset)

@@ -1,0 +1,91 @@
+"""The MySQL side of a holding: which server, whether it can be read from, and the dump that reads it."""
+
+import time
+import uuid
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cdcd.binlog.position import Position
+from cdcd.config.definition import Definition
+from cdcd.errors import Finding, FindingError
+from cdcd.mysql.connection import Endpoint, connect
+from cdcd.mysql.server import ServerStatus, binlog_files, check_grants, check_position, check_server, read_status
+from cdcd.mysql.tap import BinlogDump, DumpRequest
+
+BEHIND_LIMIT = 300.0
+"""Seconds that a source may lack transactions of the position (a new primary still applying) before the instance parks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a dump is to the source: fixed for an instance, so that a new dump evicts its own zombie."""
+
+    server_id: int
+    server_uuid: uuid.UUID
+
+    @classmethod
+    def of(cls, cluster: str, instance: str) -> "Identity":
+        """In the upper half of the range, where no replica configured by hand is likely to be."""
+        name = f"{cluster}/{instance}"
+        return cls(zlib.crc32(name.encode()) | 1 << 31, uuid.uuid5(uuid.NAMESPACE_URL, f"cdcd:{name}"))
+
+
+class Source:
+    """Reads of one instance's servers; the first that answers and can go on from the position is taken."""
+
+    def __init__(self, definition: Definition, endpoints: Callable[[], list[Endpoint]], identity: Identity) -> None:
+        self._definition = definition
+        self._endpoints = endpoints
+        self._identity = identity
+        self._behind_since: float | None = None
+
+    def choose(self, position: Position | None) -> tuple[Endpoint, ServerStatus]:
+        """FindingError where no server will do: of the first one, or `retry` where waiting may mend any of them."""
+        findings = []
+        for endpoint in self._endpoints():
+            try:
+                return endpoint, self._examine(endpoint, position)
+            except FindingError as error:
+                findings.append(error.finding)
+        raise FindingError(next((finding for finding in findings if finding.kind == "retry"), findings[0]))
+
+    def dump(self, endpoint: Endpoint, position: Position, status: ServerStatus) -> BinlogDump:
+        """A dump of everything after `position`; not opened yet."""
+        by_gtid = status.by_gtid and position.gtid_set is not None
+        return BinlogDump(
+            endpoint,
+            DumpRequest(
+                self._identity.server_id,
+                self._identity.server_uuid,
+                gtid_set=position.gtid_set if by_gtid else None,
+                file="" if by_gtid else position.file,
+                offset=position.end_offset,
+                heartbeat=self._definition.source.heartbeat,
+            ),
+        )
+
+    def _examine(self, endpoint: Endpoint, position: Position | None) -> ServerStatus:
+        with connect(endpoint) as connection:
+            findings = check_grants(connection)
+            if findings:
+                raise FindingError(findings[0])
+            status = read_status(connection)
+            findings = check_server(status)
+            if position is not None and not findings:
+                files = None if status.by_gtid else binlog_files(connection)
+                finding = check_position(position, status, files)
+                findings = [] if finding is None else [self._patient(finding)]
+        if findings:
+            raise FindingError(findings[0])
+        self._behind_since = None
+        return status
+
+    def _patient(self, finding: Finding) -> Finding:
+        """A source that stays behind for long will hardly catch up: somebody has to look."""
+        if finding.code != "source-behind":
+            return finding
+        self._behind_since = self._behind_since or time.monotonic()
+        if time.monotonic() - self._behind_since < BEHIND_LIMIT:
+            return finding
+        return Finding(finding.code, "operator", f"{finding.what} (for {BEHIND_LIMIT:.0f} s)", finding.remedy)

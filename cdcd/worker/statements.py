@@ -1,0 +1,70 @@
+"""What becomes of statements in the binlog: DDL goes to its topic, account statements to nobody, DML stops the instance."""
+
+import time
+
+from cdcd.binlog.core.native import Decoder, Route, Statement
+from cdcd.binlog.statements import StatementClass, classify, ddl_kind
+from cdcd.config.tables import TableFilter
+from cdcd.errors import UnsupportedEvent
+from cdcd.formats.template import DdlMessage, Format
+from cdcd.kafka.sink import Sink
+from cdcd.worker.catalog import Catalog
+
+
+class Statements:
+    """Handles the decoder's STATEMENT steps of one instance."""
+
+    def __init__(
+        self,
+        tables: TableFilter,
+        template: Format,
+        route: Route | None,
+        catalog: Catalog,
+        sink: Sink,
+        id_prefix: bytes | None,
+    ) -> None:
+        self._tables = tables
+        self._template = template
+        self._route = route
+        self._catalog = catalog
+        self._sink = sink
+        self._id_prefix = id_prefix
+
+    def handle(self, decoder: Decoder) -> None:
+        """Raises UnsupportedEvent for rows changed by a statement in an included database."""
+        statement = decoder.statement
+        sql = statement.sql.decode("utf-8", "replace")
+        kind = classify(sql)
+        for database, table in self._catalog.doubtful(sql):
+            decoder.forget(database, table)
+        if not self._concerns(statement):
+            return
+        if kind is StatementClass.DML:
+            raise UnsupportedEvent(
+                "rows were changed by a statement that is logged as text (binlog_format STATEMENT or MIXED in some session)",
+                decoder.file,
+                decoder.offset,
+                decoder.event_type,
+            )
+        if kind is StatementClass.DDL and self._route is not None:
+            self._publish(decoder, statement, sql, self._route)
+
+    def _concerns(self, statement: Statement) -> bool:
+        databases = statement.databases or (statement.database,)
+        return any(self._tables.may_match_database(database) for database in databases)
+
+    def _publish(self, decoder: Decoder, statement: Statement, sql: str, route: Route) -> None:
+        decoder.seq += 1
+        message = self._template.ddl(
+            DdlMessage(
+                database=statement.database or (statement.databases or ("",))[0],
+                sql=sql,
+                kind=ddl_kind(sql),
+                gtid=decoder.transaction if decoder.has_gtid else "",
+                seq=decoder.seq,
+                commit_ms=decoder.commit_us // 1000,
+                built_ms=time.time_ns() // 1_000_000,
+            )
+        )
+        ids = None if self._id_prefix is None else [b"%b;%d;%b" % (self._id_prefix, decoder.seq, decoder.transaction.encode())]
+        self._sink.write(route.topic, 0, [None], [message], ids)

@@ -1,0 +1,41 @@
+"""Where publishing has come to, as a position that may be stored."""
+
+from dataclasses import replace
+
+from cdcd.binlog.core.native import Decoder
+from cdcd.binlog.position import Position, coordinate
+
+
+class Tracker:
+    """`position` follows one dump from the position it was started at. Never goes back, and never runs ahead of the decoder."""
+
+    def __init__(self, start: Position, server_uuid: str) -> None:
+        self.position = start if start.server_uuid == server_uuid else replace(start, server_uuid=server_uuid, file="")
+
+    def advance(self, decoder: Decoder) -> Position:
+        """The position of everything the decoder has handled; call it when all its messages are taken."""
+        at = self.position
+        gtids = decoder.take_gtids()
+        gtid_set = at.gtid_set if at.gtid_set is None or not gtids else at.gtid_set.add_all(gtids)
+        txn, rows_done = self._part(decoder)
+        self.position = replace(at, gtid_set=gtid_set, txn=txn, rows_done=rows_done, **self._place(decoder))
+        return self.position
+
+    def _place(self, decoder: Decoder) -> dict[str, object]:
+        """A dump by GTID begins at the start of a file that was left long ago: that is no way back."""
+        at = self.position
+        if not decoder.file:
+            return {}
+        if at.file and coordinate(decoder.file, decoder.end_offset) < coordinate(at.file, at.end_offset):
+            return {}
+        return {"file": decoder.file, "start_offset": decoder.start_offset, "end_offset": decoder.end_offset}
+
+    def _part(self, decoder: Decoder) -> tuple[str | None, int]:
+        """(transaction, rows done) of one that is published in parts."""
+        at = self.position
+        resuming = at.txn is not None and decoder.transactions == 0
+        if resuming and decoder.rows_done <= at.rows_done:
+            return at.txn, at.rows_done
+        if decoder.in_transaction and decoder.rows_done:
+            return decoder.transaction, decoder.rows_done
+        return None, 0
