@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
+from cdcd.binlog.core.native import Decoder
 from cdcd.binlog.position import Position, PositionRecord, coordinate
 from cdcd.errors import Stopped
 from cdcd.kafka.sink import Sink
@@ -27,6 +28,17 @@ class End:
 
     file: str
     offset: int
+
+    def near(self, decoder: Decoder) -> bool:
+        """Whether what is buffered may reach past the end: then transactions are to be handled one by one."""
+        return bool(decoder.file) and self._passed(decoder, decoder.buffered)
+
+    def reached(self, decoder: Decoder) -> bool:
+        """Only between transactions."""
+        return bool(decoder.file) and not decoder.in_transaction and self._passed(decoder, 0)
+
+    def _passed(self, decoder: Decoder, ahead: int) -> bool:
+        return coordinate(decoder.file, decoder.offset + ahead) >= coordinate(self.file, self.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,7 @@ class Pump:
     def run(self) -> Outcome:
         """Raises FindingError, BinlogError, HoldingLost, Replaced."""
         try:
-            while not self._at_end():
+            while self._end is None or not self._end.reached(self._decoder):
                 self._turn()
         except Stopped:
             self._finish()
@@ -83,7 +95,7 @@ class Pump:
 
     def _turn(self) -> None:
         sink, decoder, now = self._sink, self._decoder, time.monotonic()
-        asked = self._near_end() or self._rule.wants_boundary(now, sink.open_since, sink.open_bytes)
+        asked = (self._end is not None and self._end.near(decoder)) or self._rule.wants_boundary(now, sink.open_since, sink.open_bytes)
         patience = self._rule.patience(
             now, self._last_commit, sink.open_since, at_boundary=not decoder.in_transaction, longest=POLL_SECONDS
         )
@@ -146,16 +158,3 @@ class Pump:
         last = self._figures.last_record
         if last is not None and self._sink.durable is not last:
             self._sink.checkpoint(last, wait=True)
-
-    def _near_end(self) -> bool:
-        """Whether what is buffered may reach past the end: then transactions are handled one by one."""
-        end, decoder = self._end, self._decoder
-        if end is None or not decoder.file:
-            return False
-        return coordinate(decoder.file, decoder.offset + decoder.buffered) >= coordinate(end.file, end.offset)
-
-    def _at_end(self) -> bool:
-        end, decoder = self._end, self._decoder
-        if end is None or decoder.in_transaction or not decoder.file:
-            return False
-        return coordinate(decoder.file, decoder.offset) >= coordinate(end.file, end.offset)

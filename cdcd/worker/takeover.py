@@ -48,6 +48,7 @@ class TakeOver:
         source: Source,
         sink: Sink,
         positions: PositionTopic,
+        ensure_position_topic: Callable[[], None],
         router: Callable[[dict[str, int]], Router],
         rule: CommitRule,
         figures: Figures,
@@ -61,6 +62,7 @@ class TakeOver:
         self._source = source
         self._sink = sink
         self._positions = positions
+        self._ensure_position_topic = ensure_position_topic
         self._router = router
         self._rule = rule
         self._figures = figures
@@ -86,7 +88,7 @@ class TakeOver:
             self._sink.close(CLOSE_SECONDS)
 
     def _hold_and_pump(self, running: Running) -> Outcome:
-        self._positions.ensure()
+        self._ensure_position_topic()
         self._sink.open()
         record = self._positions.read()
         holding = self._hold(record)

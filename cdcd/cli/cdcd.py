@@ -1,0 +1,26 @@
+"""The daemon's command: `cdcd run`, `cdcd tail`, `cdcd check-config`, `cdcd version`."""
+
+import click
+
+from cdcd.cli.check_config import check_config
+from cdcd.cli.run import run
+from cdcd.cli.tail import tail
+from cdcd.cli.version import version
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def main() -> None:
+    """Change data capture from MySQL into Kafka, exactly once.
+
+    \b
+    See what a server writes, with neither Kafka nor ZooKeeper:
+        cdcd tail --host db1 --user cdcd --password-env MYSQL_PWD --tables 'shop.*' --start latest
+    Publish one instance without ZooKeeper:
+        cdcd run --standalone orders.yaml
+    """
+
+
+main.add_command(run)
+main.add_command(tail)
+main.add_command(check_config)
+main.add_command(version)

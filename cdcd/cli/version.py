@@ -1,0 +1,26 @@
+"""`version` of both commands."""
+
+import platform
+from importlib.metadata import version as version_of
+
+import click
+
+
+def versions() -> dict[str, str]:
+    """What runs: cdcd, Python and the clients."""
+    import confluent_kafka  # reports librdkafka's version, which no package metadata holds
+
+    return {
+        "cdcd": version_of("cdcd"),
+        "python": platform.python_version(),
+        "mysql-replication": version_of("mysql-replication"),
+        "confluent-kafka": version_of("confluent-kafka"),
+        "librdkafka": confluent_kafka.libversion()[0],
+    }
+
+
+@click.command()
+def version() -> None:
+    """Print the versions of cdcd and of what it is built on."""
+    for name, text in versions().items():
+        click.echo(f"{name} {text}")

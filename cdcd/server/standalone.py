@@ -1,0 +1,86 @@
+"""`cdcd run --standalone`: one instance without ZooKeeper, fenced by Kafka alone."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from cdcd.config.definition import Definition
+from cdcd.config.secrets import Credentials
+from cdcd.config.settings import Settings
+from cdcd.observe.failpoints import from_environment
+from cdcd.observe.logging import Logs
+from cdcd.observe.metrics import InstanceMetrics, ProcessMetrics
+from cdcd.observe.registry import Registry
+from cdcd.server.http import Pages, StatusServer
+from cdcd.worker.instance import Ending, Instance
+from cdcd.worker.stopping import StopSignal
+from cdcd.worker.wiring import Wiring
+
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+TICK_SECONDS = 1.0
+TICK_LIMIT = 10.0
+"""Seconds without a tick after which the process counts as hanging."""
+
+
+class Control:
+    """The thread that hears signals, whatever the hot thread waits for: the first one stops, the second one ends at once."""
+
+    def __init__(self, stop: StopSignal) -> None:
+        self._stop = stop
+        self._ticked = time.monotonic()
+        # Blocked before any thread is made, so that every thread inherits it and this one alone is told.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        self._thread = threading.Thread(target=self._listen, name="control", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def alive(self) -> bool:
+        return time.monotonic() - self._ticked < TICK_LIMIT
+
+    def _listen(self) -> None:
+        while True:
+            self._ticked = time.monotonic()
+            if signal.sigtimedwait(STOP_SIGNALS, TICK_SECONDS) is None:
+                continue
+            if self._stop.asked:
+                os._exit(1)
+            structlog.get_logger().info("process.stopping", reason="a signal asked for it; a second one ends at once")
+            self._stop.ask()
+
+
+def run_standalone(
+    definition: Definition, settings: Settings, logs: Logs, versions: Mapping[str, str], *, until_end: bool
+) -> Ending:
+    """Run until stopped, replaced by a newer worker, or at the end. Raises FindingError for what is wrong at the start."""
+    stop = StopSignal()
+    control = Control(stop)
+    metrics = InstanceMetrics()
+    wiring = Wiring(
+        definition, settings, Credentials.of(settings.credentials_dir), stop, from_environment(os.environ)
+    )
+    instance = wiring.instance(metrics, until_end=until_end)
+    registry = Registry(versions, lambda: ProcessMetrics(log_lines_dropped=logs.dropped))
+    registry.add(definition.name, lambda: metrics)
+    http = StatusServer(_pages(registry, control, instance, metrics), settings.http.host, settings.http.port)
+    structlog.get_logger().info("process.started", reason=f"/status and /metrics at {http.host}:{http.port}")
+    control.start()
+    try:
+        return instance.run()
+    finally:
+        http.close()
+
+
+def _pages(registry: Registry, control: Control, instance: Instance, metrics: InstanceMetrics) -> Pages:
+    def status() -> dict[str, Any]:
+        return {"instances": [instance.status()]}
+
+    return Pages(registry.render, control.alive, lambda: metrics.state == "running", status)
+
+

@@ -1,0 +1,93 @@
+"""`cdcd tail`: change events of a server as JSON lines; nothing is written anywhere else and no position is kept."""
+
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cdcd.binlog.compression import inflate
+from cdcd.binlog.core.native import Decoder, Route
+from cdcd.binlog.position import Position
+from cdcd.config.start import Start
+from cdcd.config.tables import TableFilter
+from cdcd.errors import FindingError, Stopped
+from cdcd.formats.plan import Keying
+from cdcd.formats.template import Format
+from cdcd.mysql.connection import Endpoint, connect
+from cdcd.mysql.schema import SchemaLookup
+from cdcd.mysql.server import ServerStatus, check_grants, check_position, check_server, read_status
+from cdcd.mysql.start import resolve_start
+from cdcd.mysql.tap import BinlogDump, DumpRequest
+from cdcd.worker.catalog import Catalog
+from cdcd.worker.pump import POLL_SECONDS, End
+from cdcd.worker.stream import Step, Stream
+
+Write = Callable[[list[bytes]], None]
+"""Takes messages in commit order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """One reading of a server."""
+
+    endpoint: Endpoint
+    tables: TableFilter
+    start: Start
+    template: Format
+    until_end: bool
+
+    def run(self, write: Write, stop: Callable[[BinlogDump], None]) -> None:
+        """Until the end, a stop, or FindingError / BinlogError. `stop` is given the dump that a signal may stop."""
+        status = self._examine()
+        position = resolve_start(self.start, self.endpoint, status)
+        self._refuse_gap(position, status)
+        dump = BinlogDump(self.endpoint, self._request(position, status))
+        stop(dump)
+        try:
+            dump.open()
+            self._follow(dump, End(status.file, status.offset) if self.until_end else None, write)
+        except Stopped:
+            return
+        finally:
+            dump.close()
+
+    def _follow(self, dump: BinlogDump, end: End | None, write: Write) -> None:
+        # One route with one partition: lines come in commit order, whatever the table.
+        route = Route("stdout", 1)
+        catalog = Catalog(self.tables, self.template, Keying(shared=True), lambda _: route, SchemaLookup(self.endpoint))
+        decoder = Decoder(catalog, inflate)
+        catalog.place = lambda: (decoder.file, decoder.offset)
+        stream = Stream(dump, decoder)
+        while end is None or not end.reached(decoder):
+            step = stream.step(POLL_SECONDS, stop_at_boundary=end is not None and end.near(decoder))
+            for _, _, _, values, _ in decoder.take_runs():
+                write(values)
+            if step is Step.STATEMENT:
+                sql = decoder.statement.sql.decode("utf-8", "replace")
+                for database, table in catalog.doubtful(sql):
+                    decoder.forget(database, table)
+
+    def _examine(self) -> ServerStatus:
+        with connect(self.endpoint) as connection:
+            findings = check_grants(connection)
+            status = read_status(connection)
+        findings += check_server(status)
+        if findings:
+            raise FindingError(findings[0])
+        return status
+
+    def _refuse_gap(self, position: Position, status: ServerStatus) -> None:
+        finding = check_position(position, status)
+        if finding is not None:
+            raise FindingError(finding)
+
+    def _request(self, position: Position, status: ServerStatus) -> DumpRequest:
+        """Under an identity of its own: an equal one would evict a running instance."""
+        by_gtid = status.by_gtid and position.gtid_set is not None
+        return DumpRequest(
+            random.randrange(1 << 30, 1 << 31),  # noqa: S311 - an identity, no secret
+            uuid.uuid4(),
+            gtid_set=position.gtid_set if by_gtid else None,
+            file="" if by_gtid else position.file,
+            offset=position.end_offset,
+        )

@@ -1,0 +1,134 @@
+"""The composition root of a worker: from a definition and settings to an Instance. Reads like the diagram in docs/architecture.md."""
+
+from functools import cached_property
+
+from cdcd.config.definition import Definition
+from cdcd.config.network import Endpoint as Address
+from cdcd.config.secrets import Credentials
+from cdcd.config.settings import Settings
+from cdcd.formats.canal import CANAL_JSON
+from cdcd.formats.template import Format
+from cdcd.kafka.at_least_once import AtLeastOnceSink
+from cdcd.kafka.client import ClientConfig, client_config
+from cdcd.kafka.exactly_once import ExactlyOnceSink
+from cdcd.kafka.positions import PositionTopic, position_topic_name, transactional_id
+from cdcd.kafka.producer import ProducerSettings
+from cdcd.kafka.sink import Sink
+from cdcd.kafka.topics import Topics
+from cdcd.mysql.connection import Endpoint, Tls
+from cdcd.observe.failpoints import Failpoint
+from cdcd.observe.metrics import InstanceMetrics
+from cdcd.worker.figures import Figures
+from cdcd.worker.instance import Instance
+from cdcd.worker.journal import Journal
+from cdcd.worker.router import Router
+from cdcd.worker.rule import CommitRule
+from cdcd.worker.source import Identity, Source
+from cdcd.worker.stopping import StopSignal
+from cdcd.worker.takeover import TakeOver
+
+FORMATS: dict[str, Format] = {form.name: form for form in (CANAL_JSON,)}
+
+BROKER_DEFAULT = -1
+"""Replicas as the brokers' `default.replication.factor` says."""
+
+
+class Wiring:
+    """Makes the parts of one instance; whatever may fail is made on first use, inside the instance's own error handling."""
+
+    def __init__(
+        self, definition: Definition, settings: Settings, credentials: Credentials, stop: StopSignal, failpoint: Failpoint
+    ) -> None:
+        self._definition = definition
+        self._settings = settings
+        self._credentials = credentials
+        self._stop = stop
+        self._failpoint = failpoint
+        self._cluster = settings.kafka_cluster(definition.sink.kafka)
+        self._journal = Journal(definition.name)
+
+    def instance(self, metrics: InstanceMetrics, *, until_end: bool) -> Instance:
+        definition = self._definition
+        take_over = TakeOver(
+            definition,
+            FORMATS[definition.format.type],
+            Source(definition, self._endpoints, Identity.of(self._settings.cluster, definition.name)),
+            self._sink(),
+            PositionTopic(self._client, self._position_topic),
+            self._ensure_position_topic,
+            self._router,
+            self._rule(),
+            Figures(metrics),
+            self._stop,
+            self._failpoint,
+            until_end=until_end,
+        )
+        return Instance(definition.name, take_over, metrics, self._journal, self._stop, park=not until_end)
+
+    # ---------------------------------------------------------------- MySQL
+
+    def _endpoints(self) -> list[Endpoint]:
+        """The servers with the login each may be given; read anew each time, so that a mended credential is seen."""
+        credential = self._credentials.load(self._definition.source.credential)
+        return [self._endpoint(address, *credential.login_for(*address)) for address in self._definition.source.endpoints]
+
+    def _endpoint(self, address: Address, user: str, password: str) -> Endpoint:
+        tls = self._definition.source.effective_tls(address.host)
+
+        def path(name: str | None, *, secret: bool = False) -> str | None:
+            return None if name is None else str(self._credentials.path(name, secret=secret))
+
+        files = Tls(tls.mode, path(tls.ca), path(tls.cert), path(tls.key, secret=True))
+        return Endpoint(address.host, address.port, user, password, files)
+
+    # ---------------------------------------------------------------- Kafka
+
+    @cached_property
+    def _client(self) -> ClientConfig:
+        return client_config(self._cluster, self._credentials)
+
+    @cached_property
+    def _topics(self) -> Topics:
+        return Topics(self._client)
+
+    @property
+    def _replication(self) -> int:
+        return self._definition.sink.create.replication or self._cluster.replication or BROKER_DEFAULT
+
+    @property
+    def _position_topic(self) -> str:
+        return position_topic_name(self._settings.cluster, self._definition.name)
+
+    def _ensure_position_topic(self) -> None:
+        PositionTopic(self._client, self._position_topic).ensure(self._topics, self._replication)
+
+    def _router(self, recorded: dict[str, int]) -> Router:
+        return Router(
+            self._definition.name,
+            self._definition.sink,
+            lambda topic, partitions: self._topics.ensure(topic, partitions, self._replication),
+            recorded,
+            self._journal.warn,
+            shared=not self._definition.topic_per_table,
+        )
+
+    def _sink(self) -> Sink:
+        kind = ExactlyOnceSink if self._definition.sink.delivery == "exactly_once" else AtLeastOnceSink
+        return kind(
+            self._client,
+            transactional_id(self._settings.cluster, self._definition.name),
+            self._position_topic,
+            settings=ProducerSettings(
+                message_max_bytes=int(self._cluster.options.get("message.max.bytes", ProducerSettings().message_max_bytes)),
+                queue_bytes=self._cluster.queue_memory,
+                transaction_timeout=self._cluster.transaction_timeout,
+            ),
+            failpoint=self._failpoint,
+            waiting=self._stop.insist,
+        )
+
+    def _rule(self) -> CommitRule:
+        commit = self._definition.sink.commit
+        return CommitRule(
+            commit.min_interval, commit.max_interval, commit.max_bytes, self._cluster.transaction_timeout / 4
+        )
