@@ -8,14 +8,14 @@ import click
 
 def versions() -> dict[str, str]:
     """What runs: cdcd, Python and the clients."""
-    import confluent_kafka  # reports librdkafka's version, which no package metadata holds
+    from cdcd.kafka.client import librdkafka_version
 
     return {
         "cdcd": version_of("cdcd"),
         "python": platform.python_version(),
         "mysql-replication": version_of("mysql-replication"),
         "confluent-kafka": version_of("confluent-kafka"),
-        "librdkafka": confluent_kafka.libversion()[0],
+        "librdkafka": librdkafka_version(),
     }
 
 

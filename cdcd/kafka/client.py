@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, libversion
 
 ClientConfig = dict[str, Any]
 """librdkafka settings, ready to use: bootstrap servers, TLS, SASL."""
@@ -15,6 +15,11 @@ SLICE = 0.5
 """Seconds of one wait inside a blocking call, between two looks at what the brokers say."""
 
 _TELLING = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.UNSUPPORTED_SASL_MECHANISM})  # noqa: SLF001 - public codes, named so
+
+
+def librdkafka_version() -> str:
+    """Of the library that is loaded."""
+    return str(libversion()[0])
 
 
 class Trouble:

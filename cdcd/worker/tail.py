@@ -1,7 +1,5 @@
 """`cdcd tail`: change events of a server as JSON lines; nothing is written anywhere else and no position is kept."""
 
-import random
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,8 +12,9 @@ from cdcd.errors import FindingError, Stopped
 from cdcd.formats.plan import Keying
 from cdcd.formats.template import Format
 from cdcd.mysql.connection import Endpoint, connect
+from cdcd.mysql.scan import own_identity
 from cdcd.mysql.schema import SchemaLookup
-from cdcd.mysql.server import ServerStatus, check_grants, check_position, check_server, read_status
+from cdcd.mysql.server import ServerStatus, check_grants, check_server, read_status
 from cdcd.mysql.start import resolve_start
 from cdcd.mysql.tap import BinlogDump, DumpRequest
 from cdcd.worker.catalog import Catalog
@@ -39,8 +38,8 @@ class Tail:
     def run(self, write: Write, stop: Callable[[BinlogDump], None]) -> None:
         """Until the end, a stop, or FindingError / BinlogError. `stop` is given the dump that a signal may stop."""
         status = self._examine()
-        position = resolve_start(self.start, self.endpoint, status)
-        self._refuse_gap(position, status)
+        with connect(self.endpoint) as connection:
+            position = resolve_start(self.start, connection, status)
         dump = BinlogDump(self.endpoint, self._request(position, status))
         stop(dump)
         try:
@@ -76,17 +75,11 @@ class Tail:
             raise FindingError(findings[0])
         return status
 
-    def _refuse_gap(self, position: Position, status: ServerStatus) -> None:
-        finding = check_position(position, status)
-        if finding is not None:
-            raise FindingError(finding)
-
     def _request(self, position: Position, status: ServerStatus) -> DumpRequest:
         """Under an identity of its own: an equal one would evict a running instance."""
         by_gtid = status.by_gtid and position.gtid_set is not None
         return DumpRequest(
-            random.randrange(1 << 30, 1 << 31),  # noqa: S311 - an identity, no secret
-            uuid.uuid4(),
+            *own_identity(),
             gtid_set=position.gtid_set if by_gtid else None,
             file="" if by_gtid else position.file,
             offset=position.end_offset,

@@ -12,7 +12,7 @@ from cdcd.formats.plan import Keying
 from cdcd.formats.template import Format
 from cdcd.kafka.positions import PositionTopic
 from cdcd.kafka.sink import Sink
-from cdcd.mysql.connection import Endpoint
+from cdcd.mysql.connection import Endpoint, connect
 from cdcd.mysql.schema import SchemaLookup
 from cdcd.mysql.server import ServerStatus
 from cdcd.mysql.start import resolve_start
@@ -95,7 +95,7 @@ class TakeOver:
         endpoint, status = self._source.choose(record.position if record else None)
         if self._until_end and self._end is None:
             self._end = End(status.file, status.offset)
-        position = record.position if record else resolve_start(self._definition.start, endpoint, status)
+        position = record.position if record else self._start(endpoint, status)
         seq = self._first_seq(record, status)
         router = self._router(record.partitions if record else {})
         self._sink.checkpoint(holding.record(position, seq, router.partitions), wait=True)
@@ -109,6 +109,11 @@ class TakeOver:
         finally:
             self._figures.metrics.source_connected = 0
             dump.close()
+
+    def _start(self, endpoint: Endpoint, status: ServerStatus) -> Position:
+        """The definition's `start`; asked only once in an instance's life: the claim that follows pins it."""
+        with connect(endpoint) as connection:
+            return resolve_start(self._definition.start, connection, status, self._stop.proceed)
 
     def _hold(self, record: PositionRecord | None) -> Holding:
         """The epoch is one more than the newest that ever was; a greater one, or ours in other hands, means we are late."""
@@ -131,7 +136,7 @@ class TakeOver:
         definition, start = self._definition, tracker.position
         id_prefix = b"%d" % holding.epoch if definition.sink.delivery == "at_least_once" else None
         keying = Keying(not definition.topic_per_table, definition.sink.partition_by)
-        catalog = Catalog(definition.table_filter, self._template, keying, router, SchemaLookup(endpoint))
+        catalog = Catalog(definition.table_filter, self._template, keying, router, SchemaLookup(endpoint, self._stop.proceed))
         decoder = Decoder(catalog, inflate, id_prefix)
         decoder.seq = seq
         catalog.place = lambda: (decoder.file, decoder.offset)

@@ -3,13 +3,14 @@
 from functools import cached_property
 
 from cdcd.config.definition import Definition
+from cdcd.config.kafka_cluster import client_properties
 from cdcd.config.network import Endpoint as Address
 from cdcd.config.secrets import Credentials
 from cdcd.config.settings import Settings
 from cdcd.formats.canal import CANAL_JSON
 from cdcd.formats.template import Format
 from cdcd.kafka.at_least_once import AtLeastOnceSink
-from cdcd.kafka.client import ClientConfig, client_config
+from cdcd.kafka.client import ClientConfig
 from cdcd.kafka.exactly_once import ExactlyOnceSink
 from cdcd.kafka.positions import PositionTopic, position_topic_name, transactional_id
 from cdcd.kafka.producer import ProducerSettings
@@ -85,7 +86,7 @@ class Wiring:
 
     @cached_property
     def _client(self) -> ClientConfig:
-        return client_config(self._cluster, self._credentials)
+        return dict(client_properties(self._cluster, self._credentials))
 
     @cached_property
     def _topics(self) -> Topics:
@@ -119,7 +120,7 @@ class Wiring:
             transactional_id(self._settings.cluster, self._definition.name),
             self._position_topic,
             settings=ProducerSettings(
-                message_max_bytes=int(self._cluster.options.get("message.max.bytes", ProducerSettings().message_max_bytes)),
+                message_max_bytes=self._cluster.message_max_bytes,
                 queue_bytes=self._cluster.queue_memory,
                 transaction_timeout=self._cluster.transaction_timeout,
             ),

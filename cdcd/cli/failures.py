@@ -1,0 +1,38 @@
+"""How a command ends: exit codes and one message, the same for both commands (conventions.md section 3)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from cdcd.errors import CdcdError, InvalidConfig
+
+ERROR = 1
+NOT_FOUND = 3
+INVALID = 5
+
+
+class Failure(click.ClickException):
+    """A message on standard error and an exit code."""
+
+    def __init__(self, message: str, exit_code: int = ERROR) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+    def show(self, file: object = None) -> None:  # noqa: ARG002 - click's signature
+        """What happened, why, what to do."""
+        click.echo(f"error: {self.format_message()}", err=True)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turn cdcd's errors into messages for the operator; any other exception is a defect and shows its traceback."""
+    try:
+        yield
+    except InvalidConfig as error:
+        lines = "".join(f"\n  {problem}" for problem in error.problems)
+        raise Failure(f"{error.origin} is not valid:{lines}", INVALID) from None
+    except FileNotFoundError as error:
+        raise Failure(f"{error.filename} does not exist", NOT_FOUND) from None
+    except CdcdError as error:
+        raise Failure(f"{error}\n{error.hint}" if error.hint else str(error)) from None
