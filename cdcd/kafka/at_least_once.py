@@ -166,7 +166,10 @@ class AtLeastOnceSink:
 
     def _serve(self, timeout: float) -> None:
         """Take delivery reports, and offer the newest checkpoint with nothing outstanding before it."""
-        self._opened().poll(timeout)
+        try:
+            self._opened().poll(timeout)
+        except KafkaException as error:  # the producer's fatal error
+            self._fail(error.args[0])
         while self._stretches and self._stretches[0].pending == 0:
             record = self._stretches.popleft().record
             assert record is not None
@@ -177,9 +180,9 @@ class AtLeastOnceSink:
         if oldest.failure is not None:
             self._fail(*oldest.failure)
 
-    def _fail(self, error: KafkaError, topic: str, size: int) -> NoReturn:
+    def _fail(self, error: KafkaError, topic: str = "", size: int = 0) -> NoReturn:
         self.close(SLICE)
-        raise lost(self._trouble.telling() or error, Subject("publish a message", topic, "", size))
+        raise lost(self._trouble.telling() or error, Subject("publish a message", (topic,) if topic else (), "", size))
 
     def _until_durable(self, record: PositionRecord) -> None:
         while self._positions.durable is not record:
@@ -197,12 +200,10 @@ class AtLeastOnceSink:
 
     def _construct(self) -> Producer:
         config = {
-            **with_callbacks(
-                bulk_config(self._config, self._settings, self._settings.message_max_bytes), self._trouble
-            ),
+            "linger.ms": 0,
+            **with_callbacks(bulk_config(self._config, self._settings), self._trouble),
             # A message that gives up after a time is the classic gap.
             "message.timeout.ms": 0,
-            "linger.ms": 0,
         }
         try:
             return Producer(config)

@@ -4,9 +4,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from confluent_kafka import KafkaError, libversion
+from confluent_kafka import KafkaError, KafkaException, Producer, libversion
 
 ClientConfig = dict[str, Any]
 """librdkafka settings, ready to use: bootstrap servers, TLS, SASL."""
@@ -44,6 +45,10 @@ class Trouble:
         return "; ".join(error.str() for error in self._reasons.values()) or "no answer"
 
 
+_RETRIED = ": retrying"
+"""Ends the warnings of every take-over: the coordinator is still busy aborting what the old owner left open."""
+
+
 class ClientLog:
     """librdkafka's log lines into the standard log; one text at most every ten seconds (it repeats ten a second)."""
 
@@ -62,12 +67,18 @@ class ClientLog:
         if len(self._seen) > 100:
             self._seen.clear()
         self._seen[text] = now
-        self._log.log(level, "%s", text)
+        self._log.log(logging.DEBUG if text.endswith(_RETRIED) else level, "%s", text)
 
 
 def with_callbacks(config: ClientConfig, trouble: Trouble) -> ClientConfig:
     """`config` for one client whose trouble goes to `trouble` and whose log goes to the log."""
-    return {**config, "error_cb": trouble, "logger": ClientLog("cdcd.kafka.librdkafka"), "client.id": "cdcd"}
+    return {"client.id": "cdcd", **config, "error_cb": trouble, "logger": ClientLog("cdcd.kafka.librdkafka")}
+
+
+def serve(producer: Producer) -> None:
+    """Run the callbacks that wait, of a producer that is given up: it raises its own fatal error first of all."""
+    with suppress(KafkaException):
+        producer.poll(0)
 
 
 def within(seconds: float, action: Callable[[], object]) -> bool:

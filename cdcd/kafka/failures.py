@@ -21,7 +21,8 @@ class Subject:
 
     doing: str
     """`commit a transaction`: completes "could not ..."."""
-    topic: str = ""
+    topics: tuple[str, ...] = ()
+    """The topic it was about; several where the brokers do not say which."""
     transactional_id: str = ""
     size: int = 0
     """Bytes of the message, where one message is at fault."""
@@ -56,9 +57,9 @@ _TLS = _Rule(
 _TOPIC_RIGHTS = _Rule(
     "kafka-topic-denied",
     "operator",
-    "No right to use topic {topic}",
+    "No right to use {topic}",
     "Grant it: kafka-acls --add --allow-principal User:<user> --operation Describe --operation Read "
-    "--operation Write --operation Create --operation DescribeConfigs --topic '{topic}'",
+    "--operation Write --operation Create --operation DescribeConfigs --topic <topic>",
 )
 _TRANSACTION_RIGHTS = _Rule(
     "kafka-transaction-denied",
@@ -77,43 +78,43 @@ _CLUSTER_RIGHTS = _Rule(
 _TOPIC_MISSING = _Rule(
     "kafka-topic-missing",
     "operator",
-    "Topic {topic}, or the partition, does not exist any more; what was published there before is gone",
+    "{topic}, or the partition, does not exist any more; what was published there before is gone",
     "Create it again with its old number of partitions, or restart the instance to have cdcd create it",
 )
 _TOPIC_NAME = _Rule(
     "kafka-topic-name",
     "operator",
-    "{topic} is no name for a topic",
+    "No name for a topic: {topic}",
     "Change `sink.topic`: a topic's name has at most 249 characters of A-Z a-z 0-9 . _ -",
 )
 _TOO_LARGE = _Rule(
     "message-too-large",
     "operator",
-    "A message of {size} bytes is over the limit of topic {topic}",
+    "A message of {size} bytes is over the limit of {topic}",
     "Raise `max.message.bytes` of the topic and `message_max_bytes` of the Kafka cluster's settings, or leave the table out",
 )
 _RECORD = _Rule(
     "kafka-record-refused",
     "operator",
-    "The broker refuses a message to topic {topic}",
+    "The broker refuses a message to {topic}",
     "A compacted topic takes no message without a key (a table without primary key); a broker's policy may ask for more",
 )
 _REPLICATION = _Rule(
     "kafka-replication",
     "operator",
-    "Topic {topic} cannot have that many replicas",
+    "The cluster cannot keep that many replicas of {topic}",
     "Set `sink.create.replication` to the number of brokers at most",
 )
 _PARTITIONS = _Rule(
     "kafka-partitions",
     "operator",
-    "Topic {topic} cannot have that many partitions",
+    "The cluster refuses that many partitions of {topic}",
     "Set `sink.create.partitions` to what the cluster allows",
 )
 _POLICY = _Rule(
     "kafka-policy",
     "operator",
-    "The cluster's policy refuses topic {topic}",
+    "The cluster's policy refuses {topic}",
     "Create the topic as the policy wants it, or change `sink.create`",
 )
 _TIMEOUT = _Rule(
@@ -135,6 +136,7 @@ _CONFIG = _Rule(
     "Correct the Kafka cluster's settings",
 )
 
+_NAMED = 5
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001 - public codes, named so
 _RULES: dict[int, _Rule] = {
     KafkaError._AUTHENTICATION: _CREDENTIALS,  # noqa: SLF001
@@ -192,9 +194,24 @@ def is_fenced(error: KafkaError) -> bool:
 
 
 def _made(rule: _Rule, reason: str, subject: Subject) -> FindingError:
-    words = {"topic": subject.topic, "transactional_id": subject.transactional_id, "size": f"{subject.size:,}"}
+    words = {
+        "topic": _topics(subject.topics),
+        "transactional_id": subject.transactional_id,
+        "size": f"{subject.size:,}",
+    }
     what = _sentence(rule.what.format(**words), reason, subject)
     return FindingError(Finding(rule.code, rule.kind, what, rule.remedy.format(**words)))
+
+
+def _topics(names: tuple[str, ...]) -> str:
+    match names:
+        case ():
+            return "a topic"
+        case (name,):
+            return f"topic {name}"
+        case _:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            return f"one of the topics {', '.join(names[:_NAMED])}{more}"
 
 
 def _sentence(what: str, reason: str, subject: Subject) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from cdcd.kafka.client import SLICE, Trouble
+from cdcd.kafka.client import SLICE, Trouble, serve
 from cdcd.kafka.failures import Subject, is_fenced, lost, refused, unreachable
 
 Waiting = Callable[[], None]
@@ -26,12 +26,12 @@ class Opening:
 
     def connect(self) -> None:
         """Wait for the first answer. Without a connection librdkafka's next step sleeps half a second."""
-        self._until_done(lambda: self._producer.cluster_id(SLICE / 5), Subject("connect", "", self._id))
+        self._until_done(lambda: self._producer.cluster_id(SLICE / 5), Subject("connect", (), self._id))
 
     def init_transactions(self) -> None:
         """Fence every other producer of this transactional id."""
         # Called again after a timeout it goes on where it was.
-        self._until_done(lambda: self._producer.init_transactions(SLICE), Subject("open the producer", "", self._id))
+        self._until_done(lambda: self._producer.init_transactions(SLICE), Subject("open the producer", (), self._id))
 
     def _until_done(self, step: Callable[[], object], subject: Subject) -> None:
         while True:
@@ -44,7 +44,7 @@ class Opening:
 
     def _look(self, error: KafkaError, subject: Subject) -> None:
         """Go on, or raise because it is hopeless, too late or no longer wanted."""
-        self._producer.poll(0)
+        serve(self._producer)
         self._waiting()
         told = self._trouble.telling()
         if told is not None:

@@ -74,7 +74,7 @@ class PositionTopic:
         high watermark, else PositionHeld: an earlier record may be stale, so it is never taken.
         """
         trouble = Trouble()
-        reading = Subject("read the position", self._topic)
+        reading = Subject("read the position", (self._topic,))
         try:
             low, high = self._watermarks(trouble, timeout)
             value = self._newest(trouble, low, high, timeout, patience)
@@ -183,4 +183,4 @@ class _Span:
         if now > held:
             raise PositionHeld(f"an open transaction holds back the newest record of {self._topic}")
         if now > silent:
-            raise unreachable(self._trouble.reason(), Subject("read the position", self._topic))
+            raise unreachable(self._trouble.reason(), Subject("read the position", (self._topic,)))

@@ -1,14 +1,15 @@
 """One transactional producer: opened with a fence, its failures named, its end bounded."""
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from cdcd.errors import CdcdError, HoldingLost
-from cdcd.kafka.client import SLICE, ClientConfig, Trouble, with_callbacks, within
+from cdcd.kafka.client import SLICE, ClientConfig, Trouble, serve, with_callbacks, within
 from cdcd.kafka.failures import Subject, is_fenced, lost, refused
 from cdcd.kafka.opening import Opening, Waiting
 
@@ -18,15 +19,15 @@ Headers = list[tuple[str, str | bytes | None]]
 ID_HEADER = "cdcd-id"
 """`<epoch>;<seq>;<transaction>`: identity of a message (formats.md section 1, rule 5)."""
 
-_MEGABYTE = 1_000_000
+BATCH_BYTES = 1_000_000
+MESSAGE_MAX_BYTES = 1_000_000
+"""Largest message, key and headers included, unless the cluster's options say otherwise (`message.max.bytes`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProducerSettings:
     """What a producer may use."""
 
-    message_max_bytes: int = _MEGABYTE
-    """Largest message, key and headers included."""
     queue_bytes: int = 64 << 20
     """Messages waiting for the brokers; librdkafka's own default is 1 GiB."""
     transaction_timeout: float = 30.0
@@ -68,23 +69,28 @@ def size_of(message: Message) -> int:
     return len(message.value() or b"") + len(message.key() or b"")
 
 
-def bulk_config(config: ClientConfig, settings: ProducerSettings, batch_bytes: int) -> dict[str, Any]:
-    """Settings (librdkafka) of a producer that sends much, with explicit partitions and idempotence."""
-    return {
-        **config,
+_TUNED: ClientConfig = {
+    "compression.type": "lz4",
+    "batch.size": BATCH_BYTES,
+    "batch.num.messages": 100_000,
+    "message.max.bytes": MESSAGE_MAX_BYTES,
+    "retry.backoff.ms": 20,
+    "retry.backoff.max.ms": 1000,
+    "socket.nagle.disable": True,
+    # Topics are made before anything is published, so that one the brokers do not know is gone, not late.
+    "topic.metadata.propagation.max.ms": 5000,
+}
+
+
+def bulk_config(config: ClientConfig, settings: ProducerSettings) -> ClientConfig:
+    """Client settings of a producer that sends much: ours, those of the cluster's settings, what the guarantees need."""
+    tuned = _TUNED | config
+    return tuned | {
+        "batch.size": min(int(tuned["batch.size"]), int(tuned["message.max.bytes"])),
         "enable.idempotence": True,
         "acks": "all",
-        "compression.type": "lz4",
-        "batch.size": min(batch_bytes, settings.message_max_bytes),
-        "batch.num.messages": 100_000,
-        "message.max.bytes": settings.message_max_bytes,
         "queue.buffering.max.kbytes": settings.queue_bytes >> 10,
         "queue.buffering.max.messages": 1_000_000,
-        # The coordinator's answer decides: a request must not outlive the transaction it belongs to (K7).
-        "socket.timeout.ms": int(settings.transaction_timeout * 1000),
-        "retry.backoff.ms": 20,
-        "retry.backoff.max.ms": 1000,
-        "socket.nagle.disable": True,
         "allow.auto.create.topics": False,
     }
 
@@ -105,10 +111,11 @@ class TransactionalProducer:
         self._settings = settings
         self._failpoint = failpoint
         self._waiting = waiting
-        self._batch_bytes = _MEGABYTE
+        self._batch_bytes = sys.maxsize
         self._producer: Producer | None = None
         self._trouble = Trouble()
         self._refusals = Refusals()
+        self._topics: dict[str, None] = {}
         self.in_transaction = False
 
     def open(self, timeout: float) -> None:
@@ -135,6 +142,7 @@ class TransactionalProducer:
             self._opened().begin_transaction()
         except KafkaException as error:
             self.fail(error.args[0], "begin a transaction")
+        self._topics.clear()
         self.in_transaction = True
 
     def write(
@@ -147,6 +155,7 @@ class TransactionalProducer:
     ) -> None:
         """Hand over messages in order; waits while the queue is full."""
         produce = self._opened().produce
+        self._topics[topic] = None
         value = b""
         try:
             if ids is None:
@@ -168,7 +177,10 @@ class TransactionalProducer:
 
     def poll(self, timeout: float = 0) -> None:
         """Serve delivery reports; raises if a message was refused."""
-        self._opened().poll(timeout)
+        try:
+            self._opened().poll(timeout)
+        except KafkaException as error:  # the producer's fatal error: fenced, most likely
+            self.fail(error.args[0], "publish a message")
         if self._refusals.error is not None:
             self.fail(self._refusals.error, "publish a message")
 
@@ -182,7 +194,7 @@ class TransactionalProducer:
 
     def fail(self, error: KafkaError, doing: str, topic: str = "", size: int = 0) -> NoReturn:
         """Give the producer up and raise what `error` means, by the delivery reports and the brokers' own words."""
-        cause = self._explain(error, Subject(doing, topic, self._id, size))
+        cause = self._explain(error, Subject(doing, (topic,) if topic else tuple(self._topics), self._id, size))
         self.discard(abort=not error.fatal() and not is_fenced(error))
         raise cause
 
@@ -200,19 +212,25 @@ class TransactionalProducer:
         return within(seconds, end)
 
     def _construct(self) -> Producer:
+        bulk = bulk_config(self._config, self._settings)
+        self._batch_bytes = min(self._batch_bytes, bulk["batch.size"])
+        milliseconds = int(self._settings.transaction_timeout * 1000)
         config = {
-            **with_callbacks(bulk_config(self._config, self._settings, self._batch_bytes), self._trouble),
-            "transactional.id": self._id,
-            "transaction.timeout.ms": int(self._settings.transaction_timeout * 1000),
             # Commit sends at once what lingers; before it, larger requests are cheaper.
             "linger.ms": 20,
+            # A request must not outlive the transaction it belongs to (K7).
+            "socket.timeout.ms": min(milliseconds, 60_000),
+            **with_callbacks(bulk, self._trouble),
+            "batch.size": self._batch_bytes,
+            "transactional.id": self._id,
+            "transaction.timeout.ms": milliseconds,
             "on_delivery": self._refusals,
             "delivery.report.only.error": True,
         }
         try:
             return Producer(config)
         except KafkaException as error:
-            raise refused(error.args[0], Subject("set up the Kafka client", "", self._id)) from error
+            raise refused(error.args[0], Subject("set up the Kafka client", (), self._id)) from error
 
     def _produce_when_room(
         self, topic: str, value: bytes, key: bytes | None, partition: int, headers: Headers | None
@@ -229,19 +247,16 @@ class TransactionalProducer:
             return
 
     def _explain(self, error: KafkaError, subject: Subject) -> CdcdError:
-        self._serve()
+        if self._producer is not None:
+            serve(self._producer)
         if is_fenced(error) or error.fatal():
             return lost(error, subject)
         refusal = self._refusals.error
         if refusal is not None:
-            named = Subject("publish a message", self._refusals.topic, self._id, self._refusals.largest)
+            named = Subject("publish a message", (self._refusals.topic,), self._id, self._refusals.largest)
             return self._batches(refusal, named) or lost(refusal, named)
         told = self._trouble.telling() or self._state(error)
         return lost(told, subject)
-
-    def _serve(self) -> None:
-        if self._producer is not None:
-            self._producer.poll(0)
 
     def _state(self, error: KafkaError) -> KafkaError:
         """Why the transaction must be aborted, where `error` only says that it must: any call tells."""
@@ -263,7 +278,7 @@ class TransactionalProducer:
             return None
         self._batch_bytes = max(subject.size, self._batch_bytes // 4)
         return HoldingLost(
-            f"topic {subject.topic} takes no batch that large: sending {self._batch_bytes:,} bytes at once"
+            f"topic {self._refusals.topic} takes no batch that large: sending {self._batch_bytes:,} bytes at once"
         )
 
     def _opened(self) -> Producer:

@@ -63,7 +63,7 @@ class Topics:
 
     def limits(self, topic: str) -> Limits | None:
         """Limits of a topic; None where the right to read them (DescribeConfigs) is missing."""
-        entries = self._configs(ConfigResource(ResourceType.TOPIC, topic), Subject("read its settings", topic))
+        entries = self._configs(ConfigResource(ResourceType.TOPIC, topic), Subject("read its settings", (topic,)))
         if entries is None:
             return None
         policy = entries["cleanup.policy"].value or ""
@@ -85,7 +85,7 @@ class Topics:
             lambda: self._admin.describe_topics(names, include_authorized_operations=True, request_timeout=timeout)[
                 topic
             ],
-            Subject("look the topic up", topic),
+            Subject("look the topic up", (topic,)),
             unless=_ABSENT,
         )
         return described
@@ -94,7 +94,7 @@ class Topics:
         timeout = self._timeout
         self._ask(
             lambda: self._admin.create_topics([new], operation_timeout=timeout, request_timeout=timeout)[new.topic],
-            Subject("create the topic", new.topic),
+            Subject("create the topic", (new.topic,)),
             unless=frozenset({KafkaError.TOPIC_ALREADY_EXISTS}),
         )
 
@@ -106,7 +106,7 @@ class Topics:
             if described is not None and all(partition.leader for partition in described.partitions):
                 return described
             time.sleep(0.02)
-        raise unreachable(f"it has no leader after {self._timeout:g} s", Subject("use the new topic", topic))
+        raise unreachable(f"it has no leader after {self._timeout:g} s", Subject("use the new topic", (topic,)))
 
     def _configs(self, resource: ConfigResource, subject: Subject) -> dict[str, ConfigEntry] | None:
         entries: dict[str, ConfigEntry] | None = self._ask(
@@ -157,7 +157,7 @@ def _check_rights(described: TopicDescription) -> None:
     allowed = described.authorized_operations
     if allowed is not None and AclOperation.WRITE not in allowed:
         denied = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "the right Write is missing")
-        raise refused(denied, Subject("publish", described.name))
+        raise refused(denied, Subject("publish", (described.name,)))
 
 
 def _check_verification(broker: int, entries: Mapping[str, ConfigEntry]) -> None:

@@ -1,0 +1,70 @@
+"""One instance's place in a real Kafka cluster, and what a consumer sees there."""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from cdcd.binlog.position import Position, PositionRecord
+from cdcd.kafka.at_least_once import AtLeastOnceSink
+from cdcd.kafka.client import ClientConfig
+from cdcd.kafka.exactly_once import ExactlyOnceSink
+from cdcd.kafka.positions import PositionTopic, position_topic_name, transactional_id
+from deploy.rig.topics import Record, read_committed
+
+
+def record(epoch: int, seq: int) -> PositionRecord:
+    """A position told from others by its epoch and seq."""
+    at = Position(server_uuid="s", gtid_set=None, file="binlog.000001", start_offset=4, end_offset=4 + seq)
+    return PositionRecord(epoch=epoch, nonce="n", position=at, seq=seq)
+
+
+def numbered(*numbers: int) -> list[bytes]:
+    return [b"row %d" % number for number in numbers]
+
+
+def until(happened: Callable[[], object], seconds: float = 60) -> None:
+    """Return when `happened()` is true; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            pytest.fail(f"it did not happen within {seconds:g} s")
+        time.sleep(0.02)
+
+
+class Place:
+    """A topic for rows, a position topic and a transactional id that no other test has."""
+
+    def __init__(
+        self, bootstrap: str, *, config: ClientConfig | None = None, topic_config: dict[str, str] | None = None
+    ) -> None:
+        self.bootstrap = bootstrap
+        self.config = config or {"bootstrap.servers": bootstrap}
+        self.name = f"k-{secrets.token_hex(4)}"
+        self.position_topic = position_topic_name("test", self.name)
+        self.transactional_id = transactional_id("test", self.name)
+        self.admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        self._create(self.name, 4, topic_config or {})
+        self._create(self.position_topic, 1, {"cleanup.policy": "compact"})
+
+    def exactly_once(self, **options: Any) -> ExactlyOnceSink:
+        return ExactlyOnceSink(self.config, self.transactional_id, self.position_topic, **options)
+
+    def at_least_once(self, **options: Any) -> AtLeastOnceSink:
+        return AtLeastOnceSink(self.config, self.transactional_id, self.position_topic, **options)
+
+    def stored(self) -> PositionRecord | None:
+        return PositionTopic(self.config, self.position_topic).read()
+
+    def records(self) -> list[Record]:
+        """All rows that a read_committed consumer sees."""
+        return list(read_committed(self.bootstrap, [self.name]))
+
+    def values(self) -> list[bytes]:
+        return sorted(found.value for found in self.records())
+
+    def _create(self, topic: str, partitions: int, config: dict[str, str]) -> None:
+        self.admin.create_topics([NewTopic(topic, partitions, 1, config=config)])[topic].result(30)
