@@ -200,8 +200,8 @@ class AtLeastOnceSink:
 
     def _construct(self) -> Producer:
         config = {
-            "linger.ms": 0,
             **with_callbacks(bulk_config(self._config, self._settings), self._trouble),
+            "linger.ms": 0,
             # A message that gives up after a time is the classic gap.
             "message.timeout.ms": 0,
         }

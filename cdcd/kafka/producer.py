@@ -1,6 +1,5 @@
 """One transactional producer: opened with a fence, its failures named, its end bounded."""
 
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,14 +19,15 @@ ID_HEADER = "cdcd-id"
 """`<epoch>;<seq>;<transaction>`: identity of a message (formats.md section 1, rule 5)."""
 
 BATCH_BYTES = 1_000_000
-MESSAGE_MAX_BYTES = 1_000_000
-"""Largest message, key and headers included, unless the cluster's options say otherwise (`message.max.bytes`)."""
+"""Of a request to one partition; smaller ones cost throughput (measured: a third less at 250 kB)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProducerSettings:
     """What a producer may use."""
 
+    message_max_bytes: int = 1_000_000
+    """Largest message, key and headers included."""
     queue_bytes: int = 64 << 20
     """Messages waiting for the brokers; librdkafka's own default is 1 GiB."""
     transaction_timeout: float = 30.0
@@ -69,29 +69,24 @@ def size_of(message: Message) -> int:
     return len(message.value() or b"") + len(message.key() or b"")
 
 
-_TUNED: ClientConfig = {
-    "compression.type": "lz4",
-    "batch.size": BATCH_BYTES,
-    "batch.num.messages": 100_000,
-    "message.max.bytes": MESSAGE_MAX_BYTES,
-    "retry.backoff.ms": 20,
-    "retry.backoff.max.ms": 1000,
-    "socket.nagle.disable": True,
-    # Topics are made before anything is published, so that one the brokers do not know is gone, not late.
-    "topic.metadata.propagation.max.ms": 5000,
-}
-
-
-def bulk_config(config: ClientConfig, settings: ProducerSettings) -> ClientConfig:
-    """Client settings of a producer that sends much: ours, those of the cluster's settings, what the guarantees need."""
-    tuned = _TUNED | config
-    return tuned | {
-        "batch.size": min(int(tuned["batch.size"]), int(tuned["message.max.bytes"])),
+def bulk_config(config: ClientConfig, settings: ProducerSettings, batch_bytes: int = BATCH_BYTES) -> ClientConfig:
+    """`config` for a producer that sends much, in batches of at most `batch_bytes`, with nothing lost or repeated."""
+    return {
+        **config,
         "enable.idempotence": True,
         "acks": "all",
+        "compression.type": "lz4",
+        "batch.size": min(batch_bytes, settings.message_max_bytes),
+        "batch.num.messages": 100_000,
+        "message.max.bytes": settings.message_max_bytes,
         "queue.buffering.max.kbytes": settings.queue_bytes >> 10,
         "queue.buffering.max.messages": 1_000_000,
+        "retry.backoff.ms": 20,
+        "retry.backoff.max.ms": 1000,
+        "socket.nagle.disable": True,
         "allow.auto.create.topics": False,
+        # Topics are made before anything is published, so that one the brokers do not know is gone, not late.
+        "topic.metadata.propagation.max.ms": 5000,
     }
 
 
@@ -111,7 +106,7 @@ class TransactionalProducer:
         self._settings = settings
         self._failpoint = failpoint
         self._waiting = waiting
-        self._batch_bytes = sys.maxsize
+        self._batch_bytes = min(BATCH_BYTES, settings.message_max_bytes)
         self._producer: Producer | None = None
         self._trouble = Trouble()
         self._refusals = Refusals()
@@ -212,18 +207,15 @@ class TransactionalProducer:
         return within(seconds, end)
 
     def _construct(self) -> Producer:
-        bulk = bulk_config(self._config, self._settings)
-        self._batch_bytes = min(self._batch_bytes, bulk["batch.size"])
         milliseconds = int(self._settings.transaction_timeout * 1000)
         config = {
-            # Commit sends at once what lingers; before it, larger requests are cheaper.
-            "linger.ms": 20,
-            # A request must not outlive the transaction it belongs to (K7).
-            "socket.timeout.ms": min(milliseconds, 60_000),
-            **with_callbacks(bulk, self._trouble),
-            "batch.size": self._batch_bytes,
+            **with_callbacks(bulk_config(self._config, self._settings, self._batch_bytes), self._trouble),
             "transactional.id": self._id,
             "transaction.timeout.ms": milliseconds,
+            # A request must not outlive the transaction it belongs to (K7).
+            "socket.timeout.ms": min(milliseconds, 60_000),
+            # Commit sends at once what lingers; before it, larger requests are cheaper.
+            "linger.ms": 20,
             "on_delivery": self._refusals,
             "delivery.report.only.error": True,
         }

@@ -161,8 +161,7 @@ def test_a_full_queue_waits_and_keeps_the_order(place: Place) -> None:
 
 
 def test_larger_than_our_limit_names_topic_and_size(place: Place) -> None:
-    place.config["message.max.bytes"] = 20_000
-    sink = place.exactly_once()
+    sink = place.exactly_once(settings=ProducerSettings(message_max_bytes=20_000))
     sink.open()
     sink.write(place.name, 0, [b"a"], numbered(1))
     with pytest.raises(FindingError) as caught:
