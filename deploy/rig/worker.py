@@ -57,6 +57,8 @@ class Instance:
     """Merged over the definition, section by section."""
     settings: dict[str, str] = field(default_factory=dict)
     """Environment over the usual one."""
+    login: tuple[str, str] | None = None
+    """User and password for the credential; without it those of `source`."""
     workers: "list[Worker]" = field(default_factory=list)
     """Every process started for it, oldest first."""
 
@@ -97,22 +99,19 @@ class Instance:
 
     def write(self) -> Path:
         """Definition and credential as files; returns the definition's path."""
-        credentials = self.folder / "credentials"
-        credentials.mkdir(parents=True, exist_ok=True)
-        secret = credentials / "source"
-        secret.write_text(
-            yaml.safe_dump(
-                {
-                    "user": self.source.user,
-                    "password": self.source.password,
-                    "hosts": [f"{self.source.host}:{self.source.port}"],
-                }
-            )
-        )
-        secret.chmod(0o600)
+        definition = self.definition()
+        host = f"{definition['source']['host']}:{definition['source']['port']}"
+        self.write_credential("source", self.login or (self.source.user, self.source.password), host)
         path = self.folder / f"{self.name}.yaml"
-        path.write_text(yaml.safe_dump(self.definition(), sort_keys=False))
+        path.write_text(yaml.safe_dump(definition, sort_keys=False))
         return path
+
+    def write_credential(self, name: str, login: tuple[str, str], host: str) -> None:
+        """A credential file that may be sent to `host` (`host:port`)."""
+        secret = self.folder / "credentials" / name
+        secret.parent.mkdir(parents=True, exist_ok=True)
+        secret.write_text(yaml.safe_dump({"user": login[0], "password": login[1], "hosts": [host]}))
+        secret.chmod(0o600)
 
     def run(self, *, until_end: bool = False, failpoint: str | None = None) -> "Worker":
         """Start a worker process for it."""
