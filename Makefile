@@ -35,7 +35,7 @@ venv: ## .venv with all dependencies and the native core; done by itself before 
 
 .PHONY: demo
 demo: venv ## two instances, a workload, a kill -9, and the proof; KEEP=1 leaves all running
-	@$(PYTHON) deploy/demo $(if $(KEEP),--keep) $(ARGS)
+	@$(PYTHON) -m deploy.demo $(if $(KEEP),--keep) $(ARGS)
 
 .PHONY: test
 test: venv ## unit and integration tests against real servers, and a short run of the fault tests
@@ -54,7 +54,7 @@ check: venv ## format, lint, types, import rules
 
 .PHONY: bench
 bench: venv ## measure end to end beside its floors; table on the terminal, JSON in build/bench.json
-	@$(PYTHON) tests/bench $(ARGS)
+	@$(PYTHON) -m tests.bench $(ARGS)
 
 .PHONY: lock
 lock: venv ## resolve the newest allowed dependencies into requirements/*.lock
