@@ -69,6 +69,10 @@ def tls_files_finding(source: str, names: str, error: OSError) -> Finding:
     return Finding("tls-files", "operator", what, "Name readable files in PEM form, the key that of the certificate")
 
 
+def rights_finding(what: str, user: str) -> Finding:
+    return Finding("privilege-missing", "operator", what, f"Run as an administrator: {grants(user)}")
+
+
 def lost_finding(source: str, reason: str) -> Finding:
     what = f"the connection to MySQL at {source} was lost: {reason}"
     return Finding("source-lost", "retry", what, "cdcd connects again by itself; look at that server if it stays away")
@@ -100,7 +104,7 @@ def server_finding(source: str, user: str, code: int, text: str) -> Finding:
         return lost_finding(source, f"{text} (error {code})")
     said = f"MySQL at {source} says to user {user!r}: {text} (error {code})"
     if code in NO_RIGHTS:
-        return Finding("privilege-missing", "operator", said, f"Run as an administrator: {grants(user)}")
+        return rights_finding(said, user)
     for codes, name, kind, remedy in _REFUSED:
         if code in codes:
             return Finding(name, kind, said, remedy)

@@ -29,7 +29,7 @@ from cdcd.binlog.gtid import GtidSet
 from cdcd.errors import CdcdError, Finding, FindingError, Stopped
 from cdcd.mysql.connection import CONNECT_SECONDS, Endpoint, client_settings, source_errors
 from cdcd.mysql.dump_error import classify_dump_error
-from cdcd.mysql.findings import lost_finding
+from cdcd.mysql.findings import lost_finding, rights_finding
 
 if TYPE_CHECKING:
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         """PyMySQL's connection with the private names used here."""
 
         _sock: socket.socket | None
+        server_thread_id: tuple[int]
 
         def _write_bytes(self, data: bytes) -> None: ...
         def _read_packet(self, packet_type: type[MysqlPacket] = ...) -> MysqlPacket: ...
@@ -54,6 +55,8 @@ ROTATE: Final = 4
 FDE: Final = 15
 FIRST_EVENT: Final = 4
 """Offset of a binlog file's first event: the magic number stands before it."""
+LAST_OFFSET: Final = 0xFFFFFFFF
+"""COM_BINLOG_DUMP has 32 bits for it."""
 READ_BYTES: Final = 1 << 20
 HEARTBEATS_MISSED: Final = 3
 NET_WRITE_TIMEOUT: Final = 600
@@ -184,6 +187,8 @@ class BinlogDump:
     def open(self) -> None:
         """Connect, log in, register, send the dump command: at most some CONNECT_SECONDS for each step."""
         self._raise_if_stopped()
+        if self.request.gtid_set is None and self.request.offset > LAST_OFFSET:
+            raise FindingError(self._too_far())
         self._reader = BinLogStreamReader(
             connection_settings=client_settings(self.endpoint, CONNECT_SECONDS),
             server_id=self.request.server_id,
@@ -195,8 +200,14 @@ class BinlogDump:
             enable_logging=False,
             pymysql_wrapper=self._connection_for,
         )
-        with source_errors(self.endpoint):
-            self._run_library()
+        try:
+            with source_errors(self.endpoint):
+                self._run_library()
+        except FindingError as error:
+            if self._stream is not None and error.finding.code == "access-denied":
+                # After the login it means the right to register as a replica, not the password.
+                raise FindingError(rights_finding(error.finding.what, self.endpoint.user)) from error
+            raise
         if self._stream is None or self._stream._sock is None:  # noqa: SLF001 - see the head of this module
             raise TapBrokenError("mysql-replication returned without a connection")
         self._take_over(self._stream._sock)  # noqa: SLF001
@@ -254,6 +265,14 @@ class BinlogDump:
         self._stream = _TapConnection(**settings, init_command=self.request.variables())
         self._stream.request = self.request
         return self._stream
+
+    def _too_far(self) -> Finding:
+        what = f"MySQL at {self._source} sends no binlog by file and position from beyond 4 GiB: {self._place}"
+        return Finding("position-beyond-4-gib", "operator", what, "Start at the next file, or set gtid_mode=ON")
+
+    @property
+    def _place(self) -> str:
+        return f"{self.request.file}:{self.request.offset}"
 
     def _run_library(self) -> None:
         assert self._reader is not None

@@ -1,0 +1,1 @@
+from pymysqlreplication.packet import BinLogPacketWrapper as BinLogPacketWrapper
