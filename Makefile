@@ -20,7 +20,7 @@ venv: ## .venv with all dependencies and the native core; done by itself before 
 	@mkdir -p build
 	@flock build/venv.lock $(MAKE) --no-print-directory -s .venv/.core
 
-.venv/.dependencies: requirements/dev.lock deploy/find-python
+.venv/.dependencies: requirements/dev.lock
 	@echo "making .venv"
 	@python=$$(deploy/find-python) && rm -rf .venv && "$$python" -m venv .venv
 	@$(PYTHON) -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/dev.lock

@@ -28,7 +28,8 @@ class StatementClass(Enum):
 
 def first_words(sql: str, n: int = 3) -> tuple[str, ...]:
     """The first `n` words, upper case, comments skipped; the content of /*! ... */ counts, as the server executes it."""
-    text, at, words = sql[:_LOOKED_AT], 0, []
+    text, at = sql[:_LOOKED_AT], 0
+    words: list[str] = []
     while len(words) < n:
         if space := _SPACE_OR_COMMENT.match(text, at):
             at = space.end()
