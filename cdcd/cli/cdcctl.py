@@ -35,7 +35,7 @@ def main() -> None:
 
     \b
         $ cdcctl validate -f orders.yaml
-    """  # noqa: D301 - click takes the real \b as "keep these lines as they are"
+    """
 
 
 @main.command()
@@ -61,7 +61,7 @@ def validate(context: click.Context, files: tuple[str, ...], output: str) -> Non
         $ ./generate-definition | cdcctl validate -f -
 
     Exit status: 0 all are valid, 3 a file does not exist, 5 one is invalid, 1 one cannot be read, 2 usage.
-    """  # noqa: D301 - as above
+    """
     verdicts = [_judge(file) for file in files]
     if output == "json":
         click.echo(json.dumps([verdict.as_json() for verdict in verdicts], indent=2, ensure_ascii=False))

@@ -15,6 +15,8 @@ INVALID = 5
 class Failure(click.ClickException):
     """A message on standard error and an exit code."""
 
+    exit_code: int = ERROR  # type: ignore[misc] # click declares it for the class, one for each instance is meant
+
     def __init__(self, message: str, exit_code: int = ERROR) -> None:
         super().__init__(message)
         self.exit_code = exit_code

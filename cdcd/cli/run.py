@@ -24,9 +24,7 @@ from cdcd.cli.version import versions
 @click.option("--until-end", is_flag=True, help="Stop at the end of the binlog as it is now, position stored.")
 @click.option("--http-port", type=click.IntRange(0, 65535), help="Port of /metrics and /status; 0 takes a free one.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least level to log.")
-def run(
-    definition: Path, config: Path | None, until_end: bool, http_port: int | None, log_level: str | None
-) -> None:
+def run(definition: Path, config: Path | None, until_end: bool, http_port: int | None, log_level: str | None) -> None:
     """Publish changes to Kafka until stopped (SIGTERM; a second one ends at once).
 
     \b

@@ -28,7 +28,14 @@ START_HELP = (
 @click.argument("more_tables", nargs=-1, metavar="")
 @click.option("--start", "start_text", default="latest", show_default=True, metavar="WHERE", help=START_HELP)
 @click.option("--until-end", is_flag=True, help="Stop at the end of the binlog as it is now.")
-@click.option("--format", "format_name", default="canal-json", show_default=True, type=click.Choice(["canal-json"]), help="Layout of the lines.")
+@click.option(
+    "--format",
+    "format_name",
+    default="canal-json",
+    show_default=True,
+    type=click.Choice(["canal-json"]),
+    help="Layout of the lines.",
+)
 @click.option(
     "--tls-mode",
     type=click.Choice(["verify-identity", "verify-ca", "disabled"]),
@@ -37,7 +44,8 @@ START_HELP = (
 @click.option("--tls-ca", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Trusted issuers (PEM).")
 @click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Client certificate.")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its private key.")
-def tail(  # noqa: PLR0913 - one parameter a flag
+def tail(
+    *,
     host: str,
     port: int,
     user: str,

@@ -20,15 +20,14 @@ from cdcd.kafka.opening import Opening, Waiting
 from cdcd.kafka.positions import KEY, PARTITION
 from cdcd.kafka.producer import (
     ID_HEADER,
-    Failpoint,
     Headers,
     ProducerSettings,
     TransactionalProducer,
     bulk_config,
-    no_failpoint,
     not_stopped,
     size_of,
 )
+from cdcd.observe.failpoints import Failpoint, off
 
 POSITION_INTERVAL = 0.1
 """Seconds between two published positions at least: a commit each, and a replay of at most that."""
@@ -62,7 +61,7 @@ class AtLeastOnceSink:
         position_topic: str,
         *,
         settings: ProducerSettings | None = None,
-        failpoint: Failpoint = no_failpoint,
+        failpoint: Failpoint = off,
         waiting: Waiting = not_stopped,
         open_timeout: float = 30.0,
     ) -> None:

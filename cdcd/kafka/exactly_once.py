@@ -9,12 +9,11 @@ from cdcd.kafka.client import ClientConfig
 from cdcd.kafka.opening import Waiting
 from cdcd.kafka.positions import KEY, PARTITION
 from cdcd.kafka.producer import (
-    Failpoint,
     ProducerSettings,
     TransactionalProducer,
-    no_failpoint,
     not_stopped,
 )
+from cdcd.observe.failpoints import Failpoint, off
 
 
 class ExactlyOnceSink:
@@ -27,7 +26,7 @@ class ExactlyOnceSink:
         position_topic: str,
         *,
         settings: ProducerSettings | None = None,
-        failpoint: Failpoint = no_failpoint,
+        failpoint: Failpoint = off,
         waiting: Waiting = not_stopped,
         open_timeout: float = 30.0,
     ) -> None:

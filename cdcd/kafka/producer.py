@@ -1,6 +1,6 @@
 """One transactional producer: opened with a fence, its failures named, its end bounded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
@@ -11,9 +11,8 @@ from cdcd.errors import CdcdError, HoldingLost
 from cdcd.kafka.client import SLICE, ClientConfig, Trouble, serve, with_callbacks, within
 from cdcd.kafka.failures import Subject, is_fenced, lost, refused
 from cdcd.kafka.opening import Opening, Waiting
+from cdcd.observe.failpoints import Failpoint
 
-Failpoint = Callable[[str], None]
-"""Called with the name of each failpoint passed (faults.md section 3); may do anything."""
 Headers = list[tuple[str, str | bytes | None]]
 ID_HEADER = "cdcd-id"
 """`<epoch>;<seq>;<transaction>`: identity of a message (formats.md section 1, rule 5)."""
@@ -32,10 +31,6 @@ class ProducerSettings:
     """Messages waiting for the brokers; librdkafka's own default is 1 GiB."""
     transaction_timeout: float = 30.0
     """Seconds after which the brokers abort an open transaction: so long a dead owner holds back readers."""
-
-
-def no_failpoint(_name: str) -> None:
-    """The failpoint of a process in which none is set."""
 
 
 def not_stopped() -> None:

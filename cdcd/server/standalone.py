@@ -62,7 +62,11 @@ def run_standalone(
     control = Control(stop)
     metrics = InstanceMetrics()
     wiring = Wiring(
-        definition, settings, Credentials.of(settings.credentials_dir), stop, from_environment(os.environ)
+        definition=definition,
+        settings=settings,
+        credentials=Credentials.of(settings.credentials_dir),
+        stop=stop,
+        failpoint=from_environment(os.environ),
     )
     instance = wiring.instance(metrics, until_end=until_end)
     registry = Registry(versions, lambda: ProcessMetrics(log_lines_dropped=logs.dropped))
@@ -72,6 +76,9 @@ def run_standalone(
     control.start()
     try:
         return instance.run()
+    except Exception:
+        structlog.get_logger().exception("process.failed", reason="a defect of cdcd: please report it with this log")
+        raise
     finally:
         http.close()
 
@@ -81,5 +88,3 @@ def _pages(registry: Registry, control: Control, instance: Instance, metrics: In
         return {"instances": [instance.status()]}
 
     return Pages(registry.render, control.alive, lambda: metrics.state == "running", status)
-
-

@@ -18,6 +18,7 @@ class Figures:
         self._seen: dict[str, int] = {}
 
     def new_dump(self) -> None:
+        """A dump begins: its decoder counts from zero."""
         self._seen = {}
         self.last_record = None
 

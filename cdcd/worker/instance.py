@@ -1,8 +1,8 @@
 """One instance in this process: holds it, and turns every error into take over again, wait, park or end.
 
-    take over ──▶ pump ──▶ end | stopped
-      ▲   HoldingLost: again at once      FindingError, retry: again after a pause
-      └── FindingError, operator; BinlogError: parked      Replaced: ends
+take over ──▶ pump ──▶ end | stopped
+  ▲   HoldingLost: again at once      FindingError, retry: again after a pause
+  └── FindingError, operator; BinlogError: parked      Replaced: ends
 """
 
 import random
@@ -49,7 +49,14 @@ class Instance:
     """Runs until it ends by itself or is stopped; `status` may be asked from any thread."""
 
     def __init__(
-        self, name: str, take_over: TakeOver, metrics: InstanceMetrics, journal: Journal, stop: StopSignal, *, park: bool
+        self,
+        name: str,
+        take_over: TakeOver,
+        metrics: InstanceMetrics,
+        journal: Journal,
+        stop: StopSignal,
+        *,
+        park: bool,
     ) -> None:
         self._name = name
         self._take_over = take_over
@@ -104,13 +111,13 @@ class Instance:
         try:
             outcome = self._take_over.run(self._running)
         finally:
-            self._metrics.owned = 0
+            self._metrics.owned = self._metrics.source_connected = 0
         reason = "the end of the binlog is reached" if outcome == "end" else "asked to stop"
         self._change("stopping", "instance.finished" if outcome == "end" else "instance.stopped", reason)
         return outcome
 
     def _running(self, epoch: int, place: str) -> None:
-        self._metrics.owned = 1
+        self._metrics.owned = self._metrics.source_connected = 1
         self._metrics.epoch = epoch
         self._finding = None
         self._change("running", "instance.acquired", f"reads from {place}", epoch=epoch)

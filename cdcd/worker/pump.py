@@ -57,6 +57,7 @@ class Pump:
 
     def __init__(
         self,
+        *,
         stream: Stream,
         sink: Sink,
         statements: Statements,
@@ -80,7 +81,7 @@ class Pump:
         self._failpoint = failpoint
         self._end = end
         self._last_commit = time.monotonic()
-        self._moved_to = -1
+        self._stored = self._place()
 
     def run(self) -> Outcome:
         """Raises FindingError, BinlogError, HoldingLost, Replaced."""
@@ -95,7 +96,9 @@ class Pump:
 
     def _turn(self) -> None:
         sink, decoder, now = self._sink, self._decoder, time.monotonic()
-        asked = (self._end is not None and self._end.near(decoder)) or self._rule.wants_boundary(now, sink.open_since, sink.open_bytes)
+        asked = (self._end is not None and self._end.near(decoder)) or self._rule.wants_boundary(
+            now, sink.open_since, sink.open_bytes
+        )
         patience = self._rule.patience(
             now, self._last_commit, sink.open_since, at_boundary=not decoder.in_transaction, longest=POLL_SECONDS
         )
@@ -129,7 +132,7 @@ class Pump:
                 at_boundary=not decoder.in_transaction,
                 rows_done=decoder.rows_done,
                 idle=step is Step.IDLE,
-                moved=decoder.transactions + decoder.end_offset != self._moved_to,
+                moved=self._moved(),
             )
         )
 
@@ -142,18 +145,24 @@ class Pump:
         record = self._holding.record(self._tracker.advance(decoder), decoder.seq, self._router.partitions)
         self._sink.checkpoint(record)
         self._last_commit = time.monotonic()
-        self._moved_to = decoder.transactions + decoder.end_offset
+        self._stored = self._place()
         self._figures.committed(self._stream, record, records, size, self._last_commit - began)
         if part:
             self._failpoint("big_txn.between_parts")
+
+    def _place(self) -> tuple[int, str, int]:
+        """What changes whenever the position between transactions does."""
+        return self._decoder.transactions, self._decoder.file, self._decoder.end_offset
+
+    def _moved(self) -> bool:
+        return self._place() != self._stored
 
     def _finish(self) -> None:
         """Store what is published: at a boundary, or as a part of the open transaction."""
         decoder = self._decoder
         whole = not decoder.in_transaction
-        if self._sink.open_since is not None and (whole or decoder.rows_done):
-            self._commit()
-        elif whole and decoder.transactions + decoder.end_offset != self._moved_to:
+        published = self._sink.open_since is not None and (whole or decoder.rows_done > 0)
+        if published or (whole and self._moved()):
             self._commit()
         last = self._figures.last_record
         if last is not None and self._sink.durable is not last:

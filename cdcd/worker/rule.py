@@ -58,7 +58,9 @@ class CommitRule:
             return True
         return at.idle and at.now - at.last_commit >= self.min_interval
 
-    def patience(self, now: float, last_commit: float, open_since: float | None, *, at_boundary: bool, longest: float) -> float:
+    def patience(
+        self, now: float, last_commit: float, open_since: float | None, *, at_boundary: bool, longest: float
+    ) -> float:
         """Seconds to wait for the source before looking again."""
         if open_since is None or not at_boundary:
             return longest

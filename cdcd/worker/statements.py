@@ -16,6 +16,7 @@ class Statements:
 
     def __init__(
         self,
+        *,
         tables: TableFilter,
         template: Format,
         route: Route | None,
@@ -66,5 +67,9 @@ class Statements:
                 built_ms=time.time_ns() // 1_000_000,
             )
         )
-        ids = None if self._id_prefix is None else [b"%b;%d;%b" % (self._id_prefix, decoder.seq, decoder.transaction.encode())]
+        ids = (
+            None
+            if self._id_prefix is None
+            else [b"%b;%d;%b" % (self._id_prefix, decoder.seq, decoder.transaction.encode())]
+        )
         self._sink.write(route.topic, 0, [None], [message], ids)

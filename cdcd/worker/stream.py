@@ -1,6 +1,7 @@
 """The read side of a worker: one dump and its decoder, advanced step by step."""
 
 import time
+from collections.abc import Iterator
 from enum import Enum
 
 from cdcd.binlog.core.native import CONTROL, END, NEED_BYTES, STATEMENT, Decoder
@@ -8,6 +9,8 @@ from cdcd.errors import FindingError
 from cdcd.mysql.tap import BinlogDump
 from cdcd.observe.failpoints import Failpoint, off
 
+TORN_BYTES = 512
+"""Bytes fed at a time while failpoints are set, so that faults also strike in the middle of events and transactions."""
 OUTPUT_BYTES = 1 << 20
 """Messages decoded at a time: what is held between the core and the producer."""
 
@@ -28,6 +31,8 @@ class Stream:
         self.decoder = decoder
         self.received_bytes = 0
         self._failpoint = failpoint
+        self._torn = failpoint is not off
+        self._pieces: Iterator[bytes] = iter(())
         self._hungry = True
         self._ended = False
 
@@ -39,7 +44,7 @@ class Stream:
         if self._ended:
             raise FindingError(self.dump.ended(self.decoder.control))
         if self._hungry:
-            data = self.dump.read(timeout)
+            data = next(self._pieces, b"") or self._read(timeout)
             if not data:
                 return Step.IDLE
             self._feed(data)
@@ -49,6 +54,13 @@ class Stream:
             self.dump.show(self.decoder.control)
         self._ended = reason == END  # told with the next step: messages from before it wait in the decoder
         return Step.STATEMENT if reason == STATEMENT else Step.PROGRESS
+
+    def _read(self, timeout: float) -> bytes:
+        data = self.dump.read(timeout)
+        if not self._torn:
+            return data
+        self._pieces = (data[at : at + TORN_BYTES] for at in range(0, len(data), TORN_BYTES))
+        return next(self._pieces, b"")
 
     def _feed(self, data: bytes) -> None:
         if not self.received_bytes:

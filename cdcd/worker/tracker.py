@@ -14,21 +14,22 @@ class Tracker:
 
     def advance(self, decoder: Decoder) -> Position:
         """The position of everything the decoder has handled; call it when all its messages are taken."""
-        at = self.position
-        gtids = decoder.take_gtids()
-        gtid_set = at.gtid_set if at.gtid_set is None or not gtids else at.gtid_set.add_all(gtids)
+        gtids, gtid_set = decoder.take_gtids(), self.position.gtid_set
+        if gtids and gtid_set is not None:
+            gtid_set = gtid_set.add_all(gtids)
         txn, rows_done = self._part(decoder)
-        self.position = replace(at, gtid_set=gtid_set, txn=txn, rows_done=rows_done, **self._place(decoder))
+        at = self._moved(decoder)
+        self.position = replace(at, gtid_set=gtid_set, txn=txn, rows_done=rows_done)
         return self.position
 
-    def _place(self, decoder: Decoder) -> dict[str, object]:
-        """A dump by GTID begins at the start of a file that was left long ago: that is no way back."""
+    def _moved(self, decoder: Decoder) -> Position:
+        """In file and offset. A dump by GTID begins at the start of a file that was left long ago: that is no way back."""
         at = self.position
         if not decoder.file:
-            return {}
+            return at
         if at.file and coordinate(decoder.file, decoder.end_offset) < coordinate(at.file, at.end_offset):
-            return {}
-        return {"file": decoder.file, "start_offset": decoder.start_offset, "end_offset": decoder.end_offset}
+            return at
+        return replace(at, file=decoder.file, start_offset=decoder.start_offset, end_offset=decoder.end_offset)
 
     def _part(self, decoder: Decoder) -> tuple[str | None, int]:
         """(transaction, rows done) of one that is published in parts."""

@@ -2,12 +2,15 @@
 
 from functools import cached_property
 
+from cdcd.binlog.compression import inflate
+from cdcd.binlog.core.native import Decoder
 from cdcd.config.definition import Definition
 from cdcd.config.kafka_cluster import client_properties
 from cdcd.config.network import Endpoint as Address
 from cdcd.config.secrets import Credentials
 from cdcd.config.settings import Settings
 from cdcd.formats.canal import CANAL_JSON
+from cdcd.formats.plan import Keying
 from cdcd.formats.template import Format
 from cdcd.kafka.at_least_once import AtLeastOnceSink
 from cdcd.kafka.client import ClientConfig
@@ -17,16 +20,21 @@ from cdcd.kafka.producer import ProducerSettings
 from cdcd.kafka.sink import Sink
 from cdcd.kafka.topics import Topics
 from cdcd.mysql.connection import Endpoint, Tls
+from cdcd.mysql.schema import SchemaLookup
 from cdcd.observe.failpoints import Failpoint
 from cdcd.observe.metrics import InstanceMetrics
+from cdcd.worker.catalog import Catalog
 from cdcd.worker.figures import Figures
 from cdcd.worker.instance import Instance
 from cdcd.worker.journal import Journal
+from cdcd.worker.pump import Pump
 from cdcd.worker.router import Router
 from cdcd.worker.rule import CommitRule
 from cdcd.worker.source import Identity, Source
+from cdcd.worker.statements import Statements
 from cdcd.worker.stopping import StopSignal
-from cdcd.worker.takeover import TakeOver
+from cdcd.worker.stream import Stream
+from cdcd.worker.takeover import Held, TakeOver
 
 FORMATS: dict[str, Format] = {form.name: form for form in (CANAL_JSON,)}
 
@@ -38,7 +46,13 @@ class Wiring:
     """Makes the parts of one instance; whatever may fail is made on first use, inside the instance's own error handling."""
 
     def __init__(
-        self, definition: Definition, settings: Settings, credentials: Credentials, stop: StopSignal, failpoint: Failpoint
+        self,
+        *,
+        definition: Definition,
+        settings: Settings,
+        credentials: Credentials,
+        stop: StopSignal,
+        failpoint: Failpoint,
     ) -> None:
         self._definition = definition
         self._settings = settings
@@ -49,29 +63,64 @@ class Wiring:
         self._journal = Journal(definition.name)
 
     def instance(self, metrics: InstanceMetrics, *, until_end: bool) -> Instance:
-        definition = self._definition
+        figures = Figures(metrics)
         take_over = TakeOver(
-            definition,
-            FORMATS[definition.format.type],
-            Source(definition, self._endpoints, Identity.of(self._settings.cluster, definition.name)),
-            self._sink(),
-            PositionTopic(self._client, self._position_topic),
-            self._ensure_position_topic,
-            self._router,
-            self._rule(),
-            Figures(metrics),
-            self._stop,
-            self._failpoint,
+            start=self._definition.start,
+            source=Source(
+                self._definition, self._endpoints, Identity.of(self._settings.cluster, self._definition.name)
+            ),
+            sink=self._sink,
+            positions=PositionTopic(self._client, self._position_topic),
+            ensure_position_topic=self._ensure_position_topic,
+            router=self._router,
+            pump=lambda held: self._pump(held, figures),
+            stop=self._stop,
+            failpoint=self._failpoint,
             until_end=until_end,
         )
-        return Instance(definition.name, take_over, metrics, self._journal, self._stop, park=not until_end)
+        return Instance(self._definition.name, take_over, metrics, self._journal, self._stop, park=not until_end)
+
+    def _pump(self, held: Held, figures: Figures) -> Pump:
+        definition, template, start = self._definition, FORMATS[self._definition.format.type], held.tracker.position
+        id_prefix = b"%d" % held.holding.epoch if definition.sink.delivery == "at_least_once" else None
+        keying = Keying(not definition.topic_per_table, definition.sink.partition_by)
+        names = SchemaLookup(held.endpoint, self._stop.proceed)
+        catalog = Catalog(definition.table_filter, template, keying, held.router, names)
+        decoder = Decoder(catalog, inflate, id_prefix)
+        decoder.seq = held.seq
+        catalog.place = lambda: (decoder.file, decoder.offset)
+        if start.txn is not None:
+            decoder.resume(start.txn, start.rows_done)
+        statements = Statements(
+            tables=definition.table_filter,
+            template=template,
+            route=held.router.ddl(),
+            catalog=catalog,
+            sink=self._sink,
+            id_prefix=id_prefix,
+        )
+        figures.new_dump()
+        return Pump(
+            stream=Stream(held.dump, decoder, self._failpoint),
+            sink=self._sink,
+            statements=statements,
+            router=held.router,
+            tracker=held.tracker,
+            rule=self._rule(),
+            holding=held.holding,
+            figures=figures,
+            failpoint=self._failpoint,
+            end=held.end,
+        )
 
     # ---------------------------------------------------------------- MySQL
 
     def _endpoints(self) -> list[Endpoint]:
         """The servers with the login each may be given; read anew each time, so that a mended credential is seen."""
         credential = self._credentials.load(self._definition.source.credential)
-        return [self._endpoint(address, *credential.login_for(*address)) for address in self._definition.source.endpoints]
+        return [
+            self._endpoint(address, *credential.login_for(*address)) for address in self._definition.source.endpoints
+        ]
 
     def _endpoint(self, address: Address, user: str, password: str) -> Endpoint:
         tls = self._definition.source.effective_tls(address.host)
@@ -113,6 +162,7 @@ class Wiring:
             shared=not self._definition.topic_per_table,
         )
 
+    @cached_property
     def _sink(self) -> Sink:
         kind = ExactlyOnceSink if self._definition.sink.delivery == "exactly_once" else AtLeastOnceSink
         return kind(
