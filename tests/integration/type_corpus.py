@@ -1,0 +1,403 @@
+"""Every column type of MySQL 9.7 with ordinary values and edges, and how the server itself shows them.
+
+The oracle is the server: `shown` is an SQL expression over column `c` whose text must be what cdcd publishes; where two
+texts may stand for one value (FLOAT, VECTOR) both sides are read into it first.
+"""
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Read = Callable[[str], object]
+
+
+def same(text: str) -> object:
+    return text
+
+
+def float32(text: str) -> object:
+    return struct.pack("<f", float(text))
+
+
+def floats_of_hex(text: str) -> object:
+    return bytes.fromhex(text)
+
+
+def floats_of_list(text: str) -> object:
+    return b"".join(struct.pack("<f", value) for value in json.loads(text))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One column."""
+
+    type: str
+    """As in CREATE TABLE."""
+    values: tuple[str, ...]
+    """SQL expressions; NULL is added to them."""
+    shown: str = "c"
+    expected: Read = same
+    published: Read = same
+
+    @property
+    def declared(self) -> str:
+        """The type without its character set: what COLUMN_TYPE starts with."""
+        return self.type.split(" CHARACTER SET")[0].lower()
+
+
+# The connection is utf8mb4, so this is what the server makes of a value in any character set.
+TEXT = "CONVERT(c USING utf8mb4)"
+BASE64 = r"REPLACE(TO_BASE64(c), '\n', '')"
+
+
+def _integers() -> list[Case]:
+    cases = []
+    for name, bits in (("TINYINT", 8), ("SMALLINT", 16), ("MEDIUMINT", 24), ("INT", 32), ("BIGINT", 64)):
+        half = 2 ** (bits - 1)
+        signed = (0, 1, -1, 5, -5, 10, 99, 100, -100, 127, half - 1, -half, 1 - half)
+        unsigned = (0, 1, 9, 10, 99, 100, 255, half - 1, half, 2 * half - 1)
+        steps = [10**k for k in range(20) if 10**k < half]
+        cases.append(Case(name, tuple(map(str, (*signed, *steps, *(step - 1 for step in steps))))))
+        cases.append(Case(f"{name} UNSIGNED", tuple(map(str, (*unsigned, *steps)))))
+    return cases
+
+
+def _decimals() -> list[Case]:
+    def case(precision: int, scale: int, unsigned: str = "") -> Case:
+        whole, fraction = "9" * (precision - scale), "9" * scale
+        most = f"{whole or 0}.{fraction or 0}"
+        least = f"0.{'0' * (scale - 1)}1" if scale else "1"
+        plain = ["0", "1" if precision > scale else "0.1", most, least]
+        signed = [] if unsigned else [f"-{value}" for value in plain[1:]]
+        return Case(f"DECIMAL({precision},{scale}){unsigned}", (*plain, *signed))
+
+    shapes = ((1, 0), (1, 1), (5, 2), (9, 0), (9, 9), (10, 0), (10, 2), (14, 4), (18, 9), (19, 2), (20, 10), (30, 30))
+    wide = ((38, 0), (38, 10), (40, 30), (65, 0), (65, 30))
+    cases = [case(precision, scale) for precision, scale in (*shapes, *wide)]
+    more = Case("DECIMAL(12,4)", ("12.34", "-0.0001", "12345678.9", "1000000000e-2", "-99999999.9999", "100", "0.5"))
+    return [*cases, case(10, 3, " UNSIGNED"), more]
+
+
+def _floats() -> list[Case]:
+    values = (
+        "0",
+        "-0e0",
+        "1",
+        "1.1",
+        "-2.5",
+        "0.1e0",
+        "100",
+        "123456.789",
+        "1e10",
+        "1e15",
+        "1e-5",
+        "1e20",
+        "3.14159265",
+    )
+    single = ("3.4028234e38", "-3.4028234e38", "1.17549435e-38", "1.4e-45", "16777216", "0.3", "33554434")
+    double = (
+        "1.7976931348623157e308",
+        "2.2250738585072014e-308",
+        "5e-324",
+        "0.1e0+0.2e0",
+        "1e14",
+        "1e-15",
+        "1e-16",
+        "1e22",
+        "1e23",
+        "123456789012345678",
+        "1234567890123456.8",
+        "5.307694214742346e15",
+        "9007199254740993",
+        "1/3e0",
+        "1e300",
+        "4.35",
+        "2.675",
+        "-1.5e-300",
+    )
+    as_double = "CAST(c AS DOUBLE)"
+    return [
+        Case("FLOAT", (*values, *single), as_double, float32, float32),
+        Case("FLOAT UNSIGNED", ("0", "1.1", "3e38"), as_double, float32, float32),
+        Case("DOUBLE", (*values, *double)),
+        Case("DOUBLE UNSIGNED", ("0", "1.1", "1e300")),
+    ]
+
+
+def _bits() -> list[Case]:
+    return [
+        Case(f"BIT({n})", ("0", "1", str(2 ** (n - 1)), str(2**n - 1)), "c+0")
+        for n in (1, 2, 7, 8, 9, 16, 17, 33, 63, 64)
+    ]
+
+
+def _temporals() -> list[Case]:
+    dates = (
+        "2024-02-29",
+        "0000-00-00",
+        "1000-01-01",
+        "9999-12-31",
+        "2024-00-15",
+        "2024-01-00",
+        "2024-02-31",
+        "0001-01-01",
+    )
+    cases = [
+        Case("DATE", tuple(f"'{date}'" for date in dates)),
+        Case("YEAR", ("0", "1901", "2024", "2155", "1970")),
+    ]
+    for digits in range(7):
+        suffix = f"({digits})" if digits else ""
+        moments = (
+            "2024-02-29 01:02:03.123456",
+            "0000-00-00 00:00:00",
+            "1000-01-01 00:00:00",
+            "9999-12-31 23:59:59",
+            "2024-00-15 10:00:00.5",
+            "2024-02-31 23:59:59.000001",
+            "1969-12-31 23:59:59.9",
+        )
+        stamps = (
+            "1970-01-01 00:00:01",
+            "2024-02-29 01:02:03.123456",
+            "2038-01-19 03:14:07",
+            "0000-00-00 00:00:00",
+            "2001-09-09 01:46:40.000001",
+            "1999-12-31 23:59:59.5",
+            "2000-03-01 00:00:00",
+            "2037-12-31 12:34:56.99",
+        )
+        times = (
+            "00:00:00",
+            "00:00:00.000001",
+            "-00:00:00.1",
+            "-00:00:00.123456",
+            "01:02:03.5",
+            "-01:02:03.25",
+            "-00:00:01",
+            "23:59:59.9",
+            "100:00:00",
+            "838:59:59",
+            "-838:59:59",
+            "-838:59:58.999",
+            "-10:00:00.9",
+        )
+        cases.append(Case(f"DATETIME{suffix}", tuple(f"'{moment}'" for moment in moments)))
+        cases.append(Case(f"TIMESTAMP{suffix}", tuple(f"'{stamp}'" for stamp in stamps)))
+        cases.append(Case(f"TIME{suffix}", tuple(f"'{moment}'" for moment in times)))
+    return cases
+
+
+ORDINARY = ("''", "'a'", "'  two spaces  '", "'quote \" back\\\\slash / tab\\t line\\n'", "'0123456789abcdefghij'")
+CONTROLS = f"CHAR({','.join(map(str, (*range(32), 127)))} USING utf8mb4)"
+ACCENTS = ("'é ü ñ'", "'漢字'", "'😀 x'", "'Ω≈ç√'", "CONCAT('q', CHAR(0 USING utf8mb4), 'x')", CONTROLS)
+
+# Something each character set can hold beyond ASCII.
+SAMPLES = {
+    "armscii8": "ԱԲա",
+    "ascii": "~",
+    "big5": "中文碁",
+    "cp1250": "Žluťoučký €",
+    "cp1251": "Привет №",
+    "cp1256": "سلام €",
+    "cp1257": "Žąsis Õ",
+    "cp850": "ñÑ░█",
+    "cp852": "Žluť▒",
+    "cp866": "Привет░",
+    "cp932": "日本語①髙ⅲ",
+    "dec8": "Œÿ¤é",
+    "eucjpms": "日本語①髙",
+    "euckr": "한국어똠",
+    "gb18030": "中文😀㐀é",
+    "gb2312": "中文",
+    "gbk": "中文鎔",
+    "geostd8": "აბგ",
+    "greek": "Ωδός",
+    "hebrew": "שלום",
+    "hp8": "éÀÿ",
+    "keybcs2": "Žluť█",
+    "koi8r": "Привет═",
+    "koi8u": "Привіт",
+    "latin1": "é€Ÿ\x81\x9d",
+    "latin2": "Žluťoučký",
+    "latin5": "ğİş",
+    "latin7": "ąžõ",
+    "macce": "Žluť",
+    "macroman": "é∞Ω",
+    "sjis": "日本語",
+    "swe7": "ÅÄÖ",
+    "tis620": "ภาษาไทย",
+    "ucs2": "é漢",
+    "ujis": "日本語",
+    "utf16": "é漢😀",
+    "utf16le": "é漢😀",
+    "utf32": "é漢😀",
+    "utf8mb3": "é漢",
+    "utf8mb4": "é漢😀",
+}
+
+
+def _texts() -> list[Case]:
+    def case(type_: str, *more: str) -> Case:
+        return Case(type_, (*ORDINARY, *ACCENTS, *more), TEXT)
+
+    cases = [
+        case("CHAR(40)"),
+        case("CHAR(255)", "REPEAT('é', 255)"),
+        case("VARCHAR(40)"),
+        case("VARCHAR(300)", "REPEAT('x', 300)", "REPEAT('漢', 300)"),
+        case("VARCHAR(16000)", "REPEAT('0123456789', 1600)", "REPEAT('é\"', 8000)"),
+        case("TINYTEXT", "REPEAT('x', 255)"),
+        case("TEXT", "REPEAT('x', 65535)"),
+        case("MEDIUMTEXT", "REPEAT('x', 70000)", "REPEAT('é\\n', 40000)"),
+        case("LONGTEXT", "REPEAT('😀', 50000)"),
+    ]
+    for name, sample in SAMPLES.items():
+        # As text of the connection, which the server converts into the column's set.
+        values = ("''", f"'{sample}'", f"'x{sample}y'", f"REPEAT('{sample}', 20)", "'abc'")
+        cases.append(Case(f"VARCHAR(400) CHARACTER SET {name}", values, TEXT))
+        cases.append(Case(f"CHAR(60) CHARACTER SET {name}", (*values[:3], f"CONCAT('{sample}', '  ')"), TEXT))
+        cases.append(Case(f"TEXT CHARACTER SET {name}", values, TEXT))
+        members = f"('{sample}','x{sample}','a','b c')"
+        cases.append(Case(f"ENUM{members} CHARACTER SET {name}", ("1", "2", "3", "4"), TEXT))
+        cases.append(Case(f"SET{members} CHARACTER SET {name}", ("0", "1", "6", "15"), TEXT))
+    return cases
+
+
+def _binaries() -> list[Case]:
+    values = ("''", "'a'", "x'00'", "x'00ff00'", "x'ff0000'", "x'0102'", "'abc'", "x'c3a9'")
+    return [
+        Case("BINARY(1)", ("x'00'", "x'ff'", "'a'"), BASE64),
+        Case("BINARY(16)", values, BASE64),
+        Case("BINARY(255)", (*values, "REPEAT(x'ff', 255)"), BASE64),
+        Case("VARBINARY(20)", values, BASE64),
+        Case("VARBINARY(300)", (*values, "REPEAT(x'fe', 300)"), BASE64),
+        Case("TINYBLOB", (*values, "REPEAT(x'80', 255)"), BASE64),
+        Case("BLOB", (*values, "REPEAT(x'80', 65535)"), BASE64),
+        Case("MEDIUMBLOB", (*values, "REPEAT(x'0001', 40000)"), BASE64),
+        Case("LONGBLOB", (*values, "REPEAT(x'aa55', 500000)"), BASE64),
+    ]
+
+
+def _members() -> list[Case]:
+    def labels(n: int) -> str:
+        return ",".join(f"'m{i}'" for i in range(n))
+
+    return [
+        Case("ENUM('a','b','it''s','q\"q','x\\\\y','')", ("1", "2", "3", "4", "5", "6", "0"), TEXT),
+        Case(f"ENUM({labels(300)})", ("1", "255", "256", "257", "300"), TEXT),
+        Case("SET('a','b','q\"q','it''s')", ("0", "1", "2", "3", "8", "15"), TEXT),
+        *(
+            Case(f"SET({labels(n)})", ("0", "1", str(2**n - 1), str(2 ** (n - 1))), TEXT)
+            for n in (8, 9, 17, 33, 63, 64)
+        ),
+    ]
+
+
+def _json() -> Case:
+    big = "(SELECT JSON_OBJECTAGG(CONCAT('key', n), n) FROM ({numbers}) t)"
+    numbers = "WITH RECURSIVE s AS (SELECT 1 n UNION ALL SELECT n + 1 FROM s WHERE n < 900) SELECT n FROM s"
+    values = (
+        "'null'",
+        "'true'",
+        "'false'",
+        "'0'",
+        "'-1'",
+        "'32767'",
+        "'-32769'",
+        "'65535'",
+        "'65536'",
+        "'2147483647'",
+        "'-2147483649'",
+        "'4294967295'",
+        "'4294967296'",
+        "'9223372036854775807'",
+        "'-9223372036854775808'",
+        "'18446744073709551615'",
+        "'1.5'",
+        "'1e15'",
+        "'1e14'",
+        "'-0.0'",
+        "'1e-16'",
+        "'1e300'",
+        "'5e-324'",
+        "'\"\"'",
+        "'\"text\"'",
+        "'\"é漢😀\"'",
+        "JSON_QUOTE('q\" b\\\\ n\\n t\\t')",
+        f"JSON_QUOTE({CONTROLS})",
+        "'[]'",
+        "'{}'",
+        "'[1, [2, [3, {\"a\": []}]]]'",
+        '\'{"bb":1,"a":2,"c":{"aaa":4,"":5},"aaa":null}\'',
+        '\'{"a\\\\"b":"c\\\\\\\\d"}\'',
+        "JSON_ARRAY(CAST('2024-01-02' AS DATE), CAST('2024-01-02 03:04:05.678' AS DATETIME(3)), CAST('01:02:03.5' AS TIME(1)))",
+        "JSON_ARRAY(CAST('-838:59:59' AS TIME), CAST('-00:00:00.000001' AS TIME(6)), CAST('9999-12-31' AS DATE))",
+        "JSON_ARRAY(12.3400, -0.01, CAST(1 AS DECIMAL(65,30)), 99999999999999999999)",
+        "JSON_OBJECT('d', CAST('12.50' AS DECIMAL(10,2)))",
+        "CAST(CAST('2024-01-02 03:04:05' AS DATETIME) AS JSON)",
+        "CAST(12.5 AS JSON)",
+        "CAST(CAST('-10:00:00.25' AS TIME(2)) AS JSON)",
+        "JSON_ARRAY(x'ff00', b'101', CAST(REPEAT('x', 100) AS BINARY))",
+        "CAST(CAST('' AS BINARY) AS JSON)",
+        "JSON_ARRAY(1.1e0, CAST(1.1 AS FLOAT), 0.1e0 + 0.2e0)",
+        "CAST(ST_GeomFromText('POINT(1 2)') AS JSON)",
+        "JSON_ARRAY(REPEAT('x', 127), REPEAT('y', 128), REPEAT('é', 20000))",
+        "CONCAT('[', REPEAT('1,', 30000), '2]')",
+        "CONCAT('[', REPEAT('70000,', 20000), '-70000]')",
+        big.format(numbers=numbers),
+        "CONCAT(REPEAT('[', 100), REPEAT(']', 100))",
+        "CONCAT(REPEAT('{\"k\":', 99), '1', REPEAT('}', 99))",
+    )
+    return Case("JSON", values, "CAST(c AS CHAR CHARACTER SET utf8mb4)")
+
+
+def _spatial() -> list[Case]:
+    shapes = {
+        "POINT": ("POINT(1 2)", "POINT(-1.5 1e10)"),
+        "LINESTRING": ("LINESTRING(0 0,1 1,2 3)",),
+        "POLYGON": ("POLYGON((0 0,10 0,10 10,0 10,0 0),(1 1,2 1,2 2,1 1))",),
+        "MULTIPOINT": ("MULTIPOINT(0 0,1 1)",),
+        "MULTILINESTRING": ("MULTILINESTRING((0 0,1 1),(2 2,3 3))",),
+        "MULTIPOLYGON": ("MULTIPOLYGON(((0 0,1 0,1 1,0 0)))",),
+        "GEOMETRYCOLLECTION": ("GEOMETRYCOLLECTION(POINT(1 1),LINESTRING(0 0,1 1))", "GEOMETRYCOLLECTION EMPTY"),
+    }
+    every = tuple(text for texts in shapes.values() for text in texts)
+
+    def values(texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(f"ST_GeomFromText('{text}')" for text in texts)
+
+    # The stored bytes: SRID and WKB as they are, axes not swapped.
+    shown = r"REPLACE(TO_BASE64(CAST(c AS BINARY)), '\n', '')"
+    cases = [Case(name.replace("GEOMETRYC", "GEOMC"), values(texts), shown) for name, texts in shapes.items()]
+    geometry = (*values(every), "ST_GeomFromText('POINT(1 2)', 4326)", "ST_GeomFromText('LINESTRING(1 2,3 4)', 3857)")
+    return [*cases, Case("GEOMETRY", geometry, shown)]
+
+
+def _vectors() -> list[Case]:
+    def to_vector(*values: float | str) -> str:
+        return f"TO_VECTOR('[{','.join(map(str, values))}]')"
+
+    some = (to_vector(1.5, 2, -0.1), to_vector(0, "1e20", "-3.4e38"), to_vector(0.333333343, "1e-10", 16777216))
+    wide = (to_vector(*(n / 7 for n in range(300))),)
+    return [
+        Case("VECTOR(3)", some, "HEX(c)", floats_of_hex, floats_of_list),
+        Case("VECTOR(2048)", (*some, *wide), "HEX(c)", floats_of_hex, floats_of_list),
+    ]
+
+
+CORPUS: tuple[Case, ...] = (
+    *_integers(),
+    Case("BOOL", ("TRUE", "FALSE", "2")),
+    *_decimals(),
+    *_floats(),
+    *_bits(),
+    *_temporals(),
+    *_texts(),
+    *_binaries(),
+    *_members(),
+    _json(),
+    *_spatial(),
+    *_vectors(),
+)
