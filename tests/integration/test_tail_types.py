@@ -108,10 +108,11 @@ def test_values_are_those_select_gives(tables: dict[str, Table], i: int) -> None
 
 
 def test_types_are_as_declared(tables: dict[str, Table]) -> None:
+    """The binlog does not carry the one display width that MySQL 9.7 still shows."""
     wrong = {
         name: (table.declared, message["mysqlType"]["c"])
         for name, table in tables.items()
         for message in table.messages[:1]
-        if message["mysqlType"]["c"] != table.declared
+        if message["mysqlType"]["c"] not in (table.declared, table.declared.replace("tinyint(1)", "tinyint"))
     }
     assert not wrong
