@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from cdcd.binlog.position import coordinate
-from cdcd.binlog.statements import StatementClass, classify, ddl_kind, may_name
+from cdcd.binlog.statements import StatementClass, classify, ddl_kind
 from cdcd.mysql.connection import Endpoint
 from cdcd.mysql.scan import BinlogScan, Transaction, Watch, unwatched
 
@@ -32,11 +32,17 @@ class LoggedDdl:
         """Errs on the side of yes: the text is searched, not parsed."""
         if self.databases and database.casefold() not in map(str.casefold, self.databases):
             return False
-        # A name with other letters may stand in the text in any character set, or with doubled quotes.
-        if not _PLAIN_NAME.fullmatch(table) or may_name(self.sql, table):
+        if self._may_name(table):
             return True
         drops_database = re.search(r"\b(?:database|schema)\b", self.sql, re.IGNORECASE) is not None
-        return drops_database and (database == self.database or may_name(self.sql, database))
+        return drops_database and (database == self.database or self._may_name(database))
+
+    def _may_name(self, name: str) -> bool:
+        """A name with other letters may stand in the text in any character set, or with doubled quotes: always."""
+        if not _PLAIN_NAME.fullmatch(name):
+            return True
+        whole = rf"(?<![\w$]){re.escape(name)}(?![\w$])"
+        return re.search(whole, self.sql, re.IGNORECASE) is not None
 
     def __str__(self) -> str:
         text = " ".join(self.sql.split())

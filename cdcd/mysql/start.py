@@ -41,6 +41,8 @@ class _Stop:
     file: str
     offset: int
     known: GtidSet
+    passed: Transaction | None
+    """The last transaction before."""
     transaction: Transaction | None
 
 
@@ -84,6 +86,9 @@ class StartSearch:
         if found is not None and found.file == name and found.start < offset:
             what = f"start.position {offset} lies inside a transaction of {name} at {self._status.source}"
             raise _refused("position-inside", what, f"Take its start, {found.start}, or its end, {found.end}")
+        passed = stop.passed
+        if passed is not None and (passed.file, passed.end) == (name, offset):
+            return self._position(stop.known, name, offset)
         return self._position(stop.known, stop.file, stop.offset)
 
     def at_time(self, time: datetime) -> Position:
@@ -114,19 +119,21 @@ class StartSearch:
         """From the start of `file` to the first transaction that `until` holds for, adding up GTIDs on the way."""
         scan = BinlogScan(self._connection.endpoint, file, watch=self._watch)
         before: GtidSet | None = None
-        passed: list[Interval] = []
+        passed: Transaction | None = None
+        gtids: list[Interval] = []
         for transaction in scan.transactions():
             if before is None:
                 before = _decode(scan.previous_gtids)
             if until(transaction):
-                return _Stop(transaction.file, transaction.start, before.add_all(passed), transaction)
-            passed += transaction.gtids
-            if len(passed) >= 10_000:
-                before, passed = before.add_all(passed), []
+                return _Stop(transaction.file, transaction.start, before.add_all(gtids), passed, transaction)
+            passed = transaction
+            gtids += transaction.gtids
+            if len(gtids) >= 10_000:
+                before, gtids = before.add_all(gtids), []
         if before is None:
             before = _decode(scan.previous_gtids)
         end, offset = scan.place
-        return _Stop(end, offset, before.add_all(passed), None)
+        return _Stop(end, offset, before.add_all(gtids), passed, None)
 
     def _refuse_future(self, time: datetime, wanted: int) -> None:
         """By the source's clock, which made the times in the binlog."""
