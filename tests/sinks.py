@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdcd.binlog.position import Position, PositionRecord
@@ -65,6 +66,16 @@ class Place:
 
     def values(self) -> list[bytes]:
         return sorted(found.value for found in self.records())
+
+    def headers(self, partition: int = 0) -> list[object]:
+        """Headers of each message of a partition, from its beginning to the end as it is now."""
+        settings = {"bootstrap.servers": self.bootstrap, "group.id": self.name, "enable.partition.eof": True}
+        found: list[object] = []
+        with Consumer(settings) as consumer:
+            consumer.assign([TopicPartition(self.name, partition, 0)])
+            while (message := consumer.poll(30)) is not None and message.error() is None:
+                found.append(message.headers())
+        return found
 
     def _create(self, topic: str, partitions: int, config: dict[str, str]) -> None:
         self.admin.create_topics([NewTopic(topic, partitions, 1, config=config)])[topic].result(30)

@@ -17,7 +17,7 @@ from cdcd.binlog.position import PositionRecord
 from cdcd.kafka.client import SLICE, ClientConfig, Trouble, with_callbacks, within
 from cdcd.kafka.failures import Subject, lost, refused
 from cdcd.kafka.opening import Opening, Waiting
-from cdcd.kafka.positions import KEY, PARTITION
+from cdcd.kafka.position_commit import PositionCommit
 from cdcd.kafka.producer import (
     ID_HEADER,
     Headers,
@@ -181,7 +181,7 @@ class AtLeastOnceSink:
 
     def _fail(self, error: KafkaError, topic: str = "", size: int = 0) -> NoReturn:
         self.close(SLICE)
-        raise lost(self._trouble.telling() or error, Subject("publish a message", (topic,) if topic else (), "", size))
+        raise lost(error, Subject("publish a message", (topic,) if topic else (), "", size))
 
     def _until_durable(self, record: PositionRecord) -> None:
         while self._positions.durable is not record:
@@ -227,8 +227,7 @@ class _Positions:
 
     def __init__(self, producer: TransactionalProducer, topic: str, failpoint: Failpoint) -> None:
         self._producer = producer
-        self._topic = topic
-        self._failpoint = failpoint
+        self._commit = PositionCommit(producer, topic, failpoint)
         self._offered: PositionRecord | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._running: Future[PositionRecord] | None = None
@@ -263,10 +262,5 @@ class _Positions:
         return self._producer.discard(abort=False, seconds=seconds)
 
     def _publish(self, record: PositionRecord) -> PositionRecord:
-        self._producer.begin()
-        self._failpoint("kafka.before_position")
-        self._producer.write(self._topic, PARTITION, [KEY], [record.to_json()])
-        self._failpoint("kafka.before_commit")
-        self._producer.commit()
-        self._failpoint("kafka.after_commit")
+        self._commit(record)
         return record

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -15,7 +16,7 @@ ClientConfig = dict[str, Any]
 SLICE = 0.5
 """Seconds of one wait inside a blocking call, between two looks at what the brokers say."""
 
-_TELLING = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.UNSUPPORTED_SASL_MECHANISM})  # noqa: SLF001 - public codes, named so
+_TELLING = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.UNSUPPORTED_SASL_MECHANISM})
 
 
 def librdkafka_version() -> str:
@@ -30,19 +31,30 @@ class Trouble:
     Filled while the client is polled.
     """
 
+    _CONVINCING = 3
+    """A broker that is starting may refuse a credential that it accepts a moment later."""
+
     def __init__(self) -> None:
         self._reasons: dict[int, KafkaError] = {}
+        self._times: Counter[int] = Counter()
 
     def __call__(self, error: KafkaError) -> None:
         self._reasons[error.code()] = error
+        self._times[error.code()] += 1
 
     def telling(self) -> KafkaError | None:
-        """An error that waiting does not mend, if there was one: a refused credential, no TLS."""
-        return next((error for code, error in self._reasons.items() if code in _TELLING), None)
+        """An error that waiting does not mend, if it came again and again: a refused credential, no TLS."""
+        told = (code for code in self._reasons if code in _TELLING and self._times[code] >= self._CONVINCING)
+        return next((self._reasons[code] for code in told), None)
 
     def reason(self) -> str:
         """All that was heard, in words."""
         return "; ".join(error.str() for error in self._reasons.values()) or "no answer"
+
+    def clear(self) -> None:
+        """Forget what was heard before."""
+        self._reasons.clear()
+        self._times.clear()
 
 
 _RETRIED = ": retrying"

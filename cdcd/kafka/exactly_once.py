@@ -4,10 +4,9 @@ import time
 from collections.abc import Sequence
 
 from cdcd.binlog.position import PositionRecord
-from cdcd.errors import HoldingLost
 from cdcd.kafka.client import ClientConfig
 from cdcd.kafka.opening import Waiting
-from cdcd.kafka.positions import KEY, PARTITION
+from cdcd.kafka.position_commit import PositionCommit
 from cdcd.kafka.producer import (
     ProducerSettings,
     TransactionalProducer,
@@ -33,7 +32,7 @@ class ExactlyOnceSink:
         self._producer = TransactionalProducer(
             config, transactional_id, settings or ProducerSettings(), failpoint, waiting
         )
-        self._position_topic = position_topic
+        self._commit = PositionCommit(self._producer, position_topic, failpoint)
         self._failpoint = failpoint
         self._open_timeout = open_timeout
         self.open_since: float | None = None
@@ -62,14 +61,7 @@ class ExactlyOnceSink:
 
     def checkpoint(self, record: PositionRecord, *, wait: bool = False) -> None:  # noqa: ARG002 - a commit is always waited for
         """Commit the transaction, with `record` in it; without rows a transaction that holds only the record."""
-        if self.open_since is None:
-            self._begin()
-        self._failpoint("kafka.before_position")
-        self._producer.write(self._position_topic, PARTITION, [KEY], [record.to_json()])
-        self._failpoint("kafka.before_commit")
-        self._producer.commit()
-        self._result_arrives()
-        self._failpoint("kafka.after_commit")
+        self._commit(record)
         self._settled(record)
 
     def poll(self) -> None:
@@ -83,13 +75,6 @@ class ExactlyOnceSink:
         self._producer.begin()
         self.open_since = time.monotonic()
         self._failpoint("kafka.after_begin")
-
-    def _result_arrives(self) -> None:
-        try:
-            self._failpoint("kafka.commit_unknown")
-        except Exception as error:
-            self._producer.discard()
-            raise HoldingLost("the outcome of a commit is unknown: its answer was lost") from error
 
     def _settled(self, record: PositionRecord | None) -> None:
         self.durable = record

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaError
 
 from cdcd.errors import CdcdError, Finding, FindingClass, FindingError, HoldingLost
+from cdcd.kafka.client import Trouble
 
 
 class Fenced(HoldingLost):
@@ -136,20 +137,22 @@ _CONFIG = _Rule(
     "Correct the Kafka cluster's settings",
 )
 
+SILENT = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
+"""No broker answered; the reason, if any, is in Trouble."""
 _NAMED = 5
-_FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001 - public codes, named so
+_FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
 _RULES: dict[int, _Rule] = {
-    KafkaError._AUTHENTICATION: _CREDENTIALS,  # noqa: SLF001
+    KafkaError._AUTHENTICATION: _CREDENTIALS,
     KafkaError.SASL_AUTHENTICATION_FAILED: _CREDENTIALS,
     KafkaError.UNSUPPORTED_SASL_MECHANISM: _CREDENTIALS,
-    KafkaError._SSL: _TLS,  # noqa: SLF001
+    KafkaError._SSL: _TLS,
     KafkaError.TOPIC_AUTHORIZATION_FAILED: _TOPIC_RIGHTS,
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: _TRANSACTION_RIGHTS,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: _CLUSTER_RIGHTS,
     KafkaError.UNKNOWN_TOPIC_OR_PART: _TOPIC_MISSING,
     KafkaError.UNKNOWN_TOPIC_ID: _TOPIC_MISSING,
-    KafkaError._UNKNOWN_TOPIC: _TOPIC_MISSING,  # noqa: SLF001
-    KafkaError._UNKNOWN_PARTITION: _TOPIC_MISSING,  # noqa: SLF001
+    KafkaError._UNKNOWN_TOPIC: _TOPIC_MISSING,
+    KafkaError._UNKNOWN_PARTITION: _TOPIC_MISSING,
     KafkaError.TOPIC_EXCEPTION: _TOPIC_NAME,
     KafkaError.MSG_SIZE_TOO_LARGE: _TOO_LARGE,
     KafkaError.RECORD_LIST_TOO_LARGE: _TOO_LARGE,
@@ -161,8 +164,8 @@ _RULES: dict[int, _Rule] = {
     KafkaError.INVALID_CONFIG: _POLICY,
     KafkaError.INVALID_TRANSACTION_TIMEOUT: _TIMEOUT,
     KafkaError.UNSUPPORTED_VERSION: _VERSION,
-    KafkaError._UNSUPPORTED_FEATURE: _VERSION,  # noqa: SLF001
-    KafkaError._INVALID_ARG: _CONFIG,  # noqa: SLF001
+    KafkaError._UNSUPPORTED_FEATURE: _VERSION,
+    KafkaError._INVALID_ARG: _CONFIG,
 }
 
 
@@ -175,6 +178,16 @@ def finding(error: KafkaError, subject: Subject) -> FindingError | None:
 def unreachable(reason: str, subject: Subject) -> FindingError:
     """No answer from any broker, and no reason why waiting should not mend it."""
     return _made(_UNREACHABLE, reason, subject)
+
+
+def explained(error: KafkaError, trouble: Trouble, subject: Subject) -> FindingError:
+    """What a request that came to nothing means, given what the brokers said meanwhile."""
+    told = trouble.telling()
+    if told is not None:
+        return refused(told, subject)
+    if error.code() in SILENT:
+        return unreachable(trouble.reason(), subject)
+    return refused(error, subject)
 
 
 def lost(error: KafkaError, subject: Subject) -> CdcdError:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from cdcd.kafka.client import SLICE, Trouble, serve
-from cdcd.kafka.failures import Subject, is_fenced, lost, refused, unreachable
+from cdcd.kafka.failures import SILENT, Subject, explained, is_fenced, lost, unreachable
 
 Waiting = Callable[[], None]
 """Called several times a second while a call waits for Kafka; may raise to end the wait (Stopped, lease over)."""
@@ -46,15 +46,10 @@ class Opening:
         """Go on, or raise because it is hopeless, too late or no longer wanted."""
         serve(self._producer)
         self._waiting()
-        told = self._trouble.telling()
-        if told is not None:
-            raise refused(told, subject)
         if is_fenced(error):
             raise lost(error, subject)
-        if not error.retriable() and error.code() not in _SILENT:
-            raise refused(error, subject)
+        hopeless = not error.retriable() and error.code() not in SILENT
+        if hopeless or self._trouble.telling() is not None:
+            raise explained(error, self._trouble, subject)
         if time.monotonic() > self._deadline:
             raise unreachable(self._trouble.reason(), subject)
-
-
-_SILENT = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT})  # noqa: SLF001 - public codes, named so

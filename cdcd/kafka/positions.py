@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from cdcd.binlog.position import PositionRecord
 from cdcd.errors import Finding, FindingError, HoldingLost
 from cdcd.kafka.client import ClientConfig, Trouble, with_callbacks
-from cdcd.kafka.failures import Subject, refused, unreachable
+from cdcd.kafka.failures import Subject, explained, unreachable
 from cdcd.kafka.topics import Topics
 
 KEY = b"position"
@@ -26,6 +26,17 @@ _TOPIC_CONFIG = {
     "min.cleanable.dirty.ratio": "0.1",
 }
 _FIRST_REACH = 64
+_METADATA_SECONDS = 5.0
+"""So long a broker may not know a topic that was just made or has just got another leader."""
+_NOT_YET = frozenset(
+    {
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+    }
+)
 
 
 class PositionHeld(HoldingLost):
@@ -79,19 +90,24 @@ class PositionTopic:
             low, high = self._watermarks(trouble, timeout)
             value = self._newest(trouble, low, high, timeout, patience)
         except KafkaException as error:
-            told = trouble.telling()
-            raise refused(told or error.args[0], reading) from error
+            raise explained(error.args[0], trouble, reading) from error
         return None if value is None else PositionRecord.from_json(value)
 
     def _watermarks(self, trouble: Trouble, timeout: float) -> tuple[int, int]:
         """First offset and high watermark: read_uncommitted, else librdkafka gives the last stable offset."""
         probe = self._consumer(trouble, "read_uncommitted")
+        deadline = time.monotonic() + min(timeout, _METADATA_SECONDS)
         try:
-            low, high = probe.get_watermark_offsets(TopicPartition(self._topic, PARTITION), timeout, cached=False)
+            while True:
+                try:
+                    return probe.get_watermark_offsets(TopicPartition(self._topic, PARTITION), timeout, cached=False)
+                except KafkaException as error:
+                    if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
+                        raise
+                time.sleep(0.02)
         finally:
             probe.poll(0)
             probe.close()
-        return low, high
 
     def _newest(self, trouble: Trouble, low: int, high: int, timeout: float, patience: float) -> bytes | None:
         reader = self._consumer(trouble, "read_committed")
@@ -172,7 +188,7 @@ class _Span:
     def _is_end(self, message: Message) -> bool:
         error = message.error()
         assert error is not None
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - a public code, named so
+        if error.code() == KafkaError._PARTITION_EOF:
             return True
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:  # of no matter: no group is joined
             return False

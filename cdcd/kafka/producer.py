@@ -57,7 +57,7 @@ class Refusals:
             self.largest = max(self.largest, size_of(message))
 
 
-_PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001 - public codes, named so
+_PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 
 
 def size_of(message: Message) -> int:
@@ -242,12 +242,11 @@ class TransactionalProducer:
         if refusal is not None:
             named = Subject("publish a message", (self._refusals.topic,), self._id, self._refusals.largest)
             return self._batches(refusal, named) or lost(refusal, named)
-        told = self._trouble.telling() or self._state(error)
-        return lost(told, subject)
+        return lost(self._state(error), subject)
 
     def _state(self, error: KafkaError) -> KafkaError:
         """Why the transaction must be aborted, where `error` only says that it must: any call tells."""
-        if error.code() != KafkaError._STATE or self._producer is None:  # noqa: SLF001 - a public code, named so
+        if error.code() != KafkaError._STATE or self._producer is None:
             return error
         try:
             self._producer.begin_transaction()

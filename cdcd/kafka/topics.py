@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
 
 from cdcd.errors import Finding, FindingError
 from cdcd.kafka.client import SLICE, ClientConfig, Trouble, with_callbacks
-from cdcd.kafka.failures import Subject, refused, unreachable
+from cdcd.kafka.failures import Subject, explained, refused, unreachable
 
 _ABSENT = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE})
 _DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
@@ -120,6 +120,7 @@ class Topics:
         self, request: Callable[[], "Future[Any]"], subject: Subject, unless: AbstractSet[int] = frozenset()
     ) -> Any:
         """The answer to `request`; None if the brokers refuse it with one of the codes `unless`, else FindingError."""
+        self._trouble.clear()
         future = request()
         deadline = time.monotonic() + self._timeout + SLICE
         while True:
@@ -132,8 +133,8 @@ class Topics:
             except KafkaException as error:
                 if error.args[0].code() in unless:
                     return None
-                self._look(subject)
-                raise self._refusal(error.args[0], subject) from error
+                self._admin.poll(0)
+                raise explained(error.args[0], self._trouble, subject) from error
 
     def _look(self, subject: Subject) -> None:
         """Hear the brokers out: a refused credential would only end as a timeout."""
@@ -142,14 +143,8 @@ class Topics:
         if told is not None:
             raise refused(told, subject)
 
-    def _refusal(self, error: KafkaError, subject: Subject) -> FindingError:
-        if error.code() in _SILENCE:
-            return unreachable(self._trouble.reason(), subject)
-        return refused(error, subject)
-
 
 _CLUSTER = Subject("read the brokers' settings")
-_SILENCE = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN})  # noqa: SLF001 - public codes, named so
 _VERIFICATION = "transaction.partition.verification.enable"
 
 

@@ -10,6 +10,7 @@ from cdcd.kafka.exactly_once import ExactlyOnceSink
 from cdcd.kafka.failures import Fenced
 from cdcd.kafka.opening import Waiting
 from cdcd.kafka.producer import ProducerSettings, not_stopped
+from cdcd.observe.failpoints import FailpointName
 from deploy.rig.topics import OpenTransaction
 from tests.servers import KafkaServer
 from tests.sinks import Place, numbered, record, until
@@ -56,10 +57,10 @@ def test_a_checkpoint_without_rows_moves_the_position_alone(place: Place) -> Non
 def test_ids_become_headers(place: Place) -> None:
     sink = place.exactly_once()
     sink.open()
-    sink.write(place.name, 0, [b"a"], numbered(1), [b"1;1;u:1"])
-    sink.checkpoint(record(1, 1))
+    sink.write(place.name, 0, [b"a", None], numbered(1, 2), [b"1;1;u:1", b"1;2;u:1"])
+    sink.checkpoint(record(1, 2))
     sink.close(5)
-    assert place.values() == numbered(1)
+    assert place.headers() == [[("cdcd-id", b"1;1;u:1")], [("cdcd-id", b"1;2;u:1")]]
 
 
 def test_a_successor_fences_the_old_owner(place: Place) -> None:
@@ -117,7 +118,7 @@ def test_a_transaction_that_outlives_its_time_limit_is_lost_and_nothing_of_it_se
 
 
 def test_an_unknown_outcome_loses_the_holding_although_it_was_committed(place: Place) -> None:
-    def lose_the_answer(name: str) -> None:
+    def lose_the_answer(name: FailpointName) -> None:
         if name == "kafka.commit_unknown":
             raise TimeoutError
 
@@ -132,7 +133,7 @@ def test_an_unknown_outcome_loses_the_holding_although_it_was_committed(place: P
 
 
 def test_failpoints_are_passed_in_their_order(place: Place) -> None:
-    passed: list[str] = []
+    passed: list[FailpointName] = []
     sink = place.exactly_once(failpoint=passed.append)
     sink.open()
     sink.write(place.name, 0, [b"a"], numbered(1))
