@@ -117,11 +117,14 @@ def parse_version(text: str) -> tuple[int, ...]:
 
 def read_end(connection: Connection, version: tuple[int, ...]) -> tuple[str, int]:
     """The end of the binlog: file and offset. Needs REPLICATION CLIENT. Raises FindingError."""
-    statement = "SHOW BINARY LOG STATUS" if version >= _NEW_STATUS_STATEMENT else "SHOW MASTER STATUS"
-    row = connection.row(statement)
+    row = connection.row(_end_statement(version))
     if row is None:
         raise FindingError(_binlog_off(str(connection.endpoint)))
     return row[0], int(row[1])
+
+
+def _end_statement(version: tuple[int, ...]) -> str:
+    return "SHOW BINARY LOG STATUS" if version >= _NEW_STATUS_STATEMENT else "SHOW MASTER STATUS"
 
 
 def binlog_files(connection: Connection) -> list[BinlogFile]:
@@ -204,7 +207,7 @@ def check_grants(connection: Connection) -> list[Finding]:
     replicas = "SHOW REPLICAS" if version >= _SHOW_REPLICAS else "SHOW SLAVE HOSTS"
     missing = [
         privilege
-        for privilege, statement in (("REPLICATION SLAVE", replicas), ("REPLICATION CLIENT", "SHOW BINARY LOGS"))
+        for privilege, statement in (("REPLICATION SLAVE", replicas), ("REPLICATION CLIENT", _end_statement(version)))
         if not _may(connection, statement)
     ]
     if not any(re.search(r"\bSELECT\b|\bALL PRIVILEGES\b", row[0]) for row in connection.rows("SHOW GRANTS")):

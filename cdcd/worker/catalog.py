@@ -34,7 +34,7 @@ class Catalog:
         self._names = names
         self._looked_up: set[tuple[str, str]] = set()
         self.place: Callable[[], Place] = lambda: ("", 0)
-        """Where the decoder is; set by whoever makes it."""
+        """Where the decoder's transaction starts; set by whoever makes it."""
 
     def __call__(self, schema: TableSchema) -> Plan | None:
         """The table's plan, None for one to leave out. Raises FindingError and UnsupportedEvent."""

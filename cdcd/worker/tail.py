@@ -55,7 +55,7 @@ class Tail:
         route = Route("stdout", 1)
         catalog = Catalog(self.tables, self.template, Keying(shared=True), lambda _: route, SchemaLookup(self.endpoint))
         decoder = Decoder(catalog, inflate)
-        catalog.place = lambda: (decoder.file, decoder.offset)
+        catalog.place = lambda: (decoder.file, decoder.transaction_start)
         stream = Stream(dump, decoder)
         while end is None or not end.reached(decoder):
             step = stream.step(POLL_SECONDS, stop_at_boundary=end is not None and end.near(decoder))

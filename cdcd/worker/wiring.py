@@ -88,7 +88,7 @@ class Wiring:
         catalog = Catalog(definition.table_filter, template, keying, held.router, names)
         decoder = Decoder(catalog, inflate, id_prefix)
         decoder.seq = held.seq
-        catalog.place = lambda: (decoder.file, decoder.offset)
+        catalog.place = lambda: (decoder.file, decoder.transaction_start)
         if start.txn is not None:
             decoder.resume(start.txn, start.rows_done)
         statements = Statements(
