@@ -105,7 +105,6 @@ class Decoder:
         """Expect `transaction` first and publish nothing of its first `rows_done` row changes."""
     def forget(self, database: str, table: str) -> None:
         """Ask the catalog again for this table's next map (a DDL may have changed what names it)."""
-    def forget_all(self) -> None: ...
     control: bytes
     statement: Statement
     file: str

@@ -50,10 +50,11 @@ cdef list read_texts(Cursor* c, Py_ssize_t n):
 
 cdef list read_default_collations(Cursor* c, Py_ssize_t n):
     """A default, then (index, collation) pairs of the columns that differ."""
+    cdef uint64_t index
     collations = [take_packed(c)] * n
     while left(c):
         index = take_packed(c)
-        if index >= n:
+        if index >= <uint64_t>n:
             raise ShortRead(f"a collation is given for character column {index} of {n}")
         collations[index] = take_packed(c)
     return collations

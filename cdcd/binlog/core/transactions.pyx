@@ -83,6 +83,65 @@ cdef int read_tagged_gtid(Cursor* c, Gtid* gtid) except -1:
     return 0
 
 
+cdef Py_ssize_t write_gtid(char* to, const Gtid* gtid) noexcept:
+    """`uuid[:tag]:n`, at most 91 bytes."""
+    cdef const char* hexes = b"0123456789abcdef"
+    cdef Py_ssize_t at = 0
+    cdef int i
+    for i in range(16):
+        if i == 4 or i == 6 or i == 8 or i == 10:
+            to[at] = c"-"
+            at += 1
+        to[at] = hexes[gtid.sid[i] >> 4]
+        to[at + 1] = hexes[gtid.sid[i] & 15]
+        at += 2
+    to[at] = c":"
+    at += 1
+    if gtid.tag_size:
+        memcpy(to + at, gtid.tag, gtid.tag_size)
+        at += gtid.tag_size
+        to[at] = c":"
+        at += 1
+    return write_u64(to + at, <uint64_t>gtid.number) - to
+
+
+cdef class GtidRuns:
+    """GTIDs of finished transactions, merged where they follow each other."""
+
+    cdef list taken          # (sid, tag, first, last)
+    cdef Gtid last           # the newest, not in the list yet
+    cdef int64_t first       # of its run; 0: none
+
+    def __cinit__(self):
+        self.taken = []
+
+    cdef int add(self, const Gtid* gtid) except -1:
+        cdef Gtid* last = &self.last
+        if (
+            self.first and gtid.number == last.number + 1 and gtid.tag_size == last.tag_size
+            and memcmp(gtid.sid, last.sid, 16) == 0 and memcmp(gtid.tag, last.tag, gtid.tag_size) == 0
+        ):
+            last.number = gtid.number
+            return 0
+        self.close()
+        self.last = gtid[0]
+        self.first = gtid.number
+        return 0
+
+    cdef int close(self) except -1:
+        if self.first:
+            sid = PyBytes_FromStringAndSize(<const char*>self.last.sid, 16)
+            tag = PyBytes_FromStringAndSize(self.last.tag, self.last.tag_size).decode("ascii", "replace")
+            self.taken.append((sid, tag, self.first, self.last.number))
+            self.first = 0
+        return 0
+
+    cdef list take(self):
+        self.close()
+        taken, self.taken = self.taken, []
+        return taken
+
+
 class Statement:
     """A QUERY event that is no mere bracket of a transaction; see native.pyi."""
 
@@ -103,6 +162,10 @@ cdef struct Query:
     Py_ssize_t database_size
     cbyte* text
     Py_ssize_t size
+
+
+cdef inline bint text_is(const Query* query, const char* text, Py_ssize_t size) noexcept:
+    return query.size == size and memcmp(query.text, text, size) == 0
 
 
 cdef int read_query(Cursor* c, Query* query) except -1:

@@ -1,0 +1,90 @@
+# Event types and the frame that all events share ("Binary Log Events", MySQL internals manual).
+
+cdef enum:
+    E_QUERY = 2
+    E_STOP = 3
+    E_ROTATE = 4
+    E_FDE = 15
+    E_XID = 16
+    E_TABLE_MAP = 19
+    E_WRITE_V1 = 23
+    E_UPDATE_V1 = 24
+    E_DELETE_V1 = 25
+    E_INCIDENT = 26
+    E_HEARTBEAT = 27
+    E_ROWS_QUERY = 29
+    E_WRITE = 30
+    E_UPDATE = 31
+    E_DELETE = 32
+    E_GTID = 33
+    E_ANONYMOUS = 34
+    E_PREVIOUS_GTIDS = 35
+    E_TRANSACTION_CONTEXT = 36
+    E_VIEW_CHANGE = 37
+    E_XA_PREPARE = 38
+    E_PARTIAL_UPDATE = 39
+    E_PAYLOAD = 40
+    E_HEARTBEAT_V2 = 41
+    E_TAGGED = 42
+
+cdef enum:
+    FLAG_ARTIFICIAL = 0x20
+    FLAG_IGNORABLE = 0x80
+
+cdef enum:
+    HEADER = 19
+    CHECKSUM = 4
+
+UNSUPPORTED = {
+    5: "INTVAR: a change logged as a statement, not as rows",
+    9: "LOAD DATA logged as a statement, not as rows",
+    11: "LOAD DATA logged as a statement, not as rows",
+    13: "RAND: a change logged as a statement, not as rows",
+    14: "USER_VAR: a change logged as a statement, not as rows",
+    17: "LOAD DATA logged as a statement, not as rows",
+    18: "LOAD DATA logged as a statement, not as rows",
+    E_INCIDENT: "INCIDENT: the source says that changes may be missing from its binlog",
+    E_XA_PREPARE: "XA PREPARE: prepared XA transactions are not published by this version of cdcd",
+    E_PARTIAL_UPDATE: "PARTIAL_UPDATE_ROWS: binlog_row_value_options=PARTIAL_JSON is not read by this version of cdcd",
+}
+
+
+cdef struct Event:
+    uint32_t timestamp
+    int type
+    uint32_t size
+    uint32_t log_pos
+    int flags
+    cbyte* body
+    Py_ssize_t body_size     # without header and checksum
+
+
+cdef int read_header(Event* event, cbyte* data, Py_ssize_t size) except -1:
+    """The header of an event of exactly `size` bytes; the body is everything behind it, a checksum included."""
+    cdef Cursor c = cursor(data, size)
+    cdef cbyte* head = take(&c, HEADER)
+    event.timestamp = load_u32(head)
+    event.type = head[4]
+    event.size = load_u32(head + 9)
+    event.log_pos = load_u32(head + 13)
+    event.flags = load_u16(head + 17)
+    event.body = c.at
+    event.body_size = left(&c)
+    if event.size != <uint64_t>size:
+        raise ShortRead(f"the header announces {event.size} bytes, {size} came")
+    return 0
+
+
+cdef int strip_checksum(Event* event) except -1:
+    """Verify the CRC32 at the event's end and take it off the body."""
+    cdef cbyte* start = event.body - HEADER
+    if event.body_size < CHECKSUM:
+        raise ShortRead("no room for a checksum")
+    event.body_size -= CHECKSUM
+    if crc32(start, event.size - CHECKSUM) != load_u32(event.body + event.body_size):
+        raise ShortRead("its CRC32 checksum does not match: the event was damaged")
+    return 0
+
+
+cdef tuple version_tuple(str version):
+    return tuple([int(part) for part in version.split(".") if part.isdigit()])

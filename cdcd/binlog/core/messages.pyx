@@ -1,0 +1,205 @@
+# Row images in, messages out: text, key, partition and running number of each.
+
+cdef class Messages:
+    """Builds messages and hands them to their routes."""
+
+    cdef object id_prefix    # None, or what identities begin with
+    cdef list routes         # with messages that wait
+    cdef uint64_t pending    # bytes of them
+    cdef Out text
+    cdef Out key_text
+    cdef Out old_key_text
+    cdef uint64_t seq
+    cdef uint64_t inserts
+    cdef uint64_t updates
+    cdef uint64_t deletes
+    # texts that many messages share
+    cdef char[96] gtid_text
+    cdef Py_ssize_t gtid_size
+    cdef char[24] commit_text
+    cdef Py_ssize_t commit_size
+    cdef char[24] now_text
+    cdef Py_ssize_t now_size
+    cdef object transaction  # for identities, bytes
+
+    def __cinit__(self, id_prefix):
+        self.id_prefix = id_prefix
+        self.routes = []
+
+    def __dealloc__(self):
+        release(&self.text)
+        release(&self.key_text)
+        release(&self.old_key_text)
+
+    cdef void set_now(self, uint64_t now_ms) noexcept:
+        self.now_size = write_u64(self.now_text, now_ms) - self.now_text
+
+    cdef void set_transaction(self, const Gtid* gtid, bint has_gtid) noexcept:
+        self.commit_size = write_u64(self.commit_text, gtid.commit_us // 1000) - self.commit_text
+        self.gtid_size = write_gtid(self.gtid_text, gtid) if has_gtid else 0
+
+    cdef list take_runs(self):
+        cdef list taken = []
+        cdef Route route
+        for route in self.routes:
+            route.take_into(taken)
+        self.routes = []
+        self.pending = 0
+        return taken
+
+    cdef int insert(self, Plan plan, const Value* after) except -1:
+        self.inserts += 1
+        write_key(plan, after, NULL, &self.key_text)
+        return self.publish(plan, plan.insert, &self.key_text, self.partition_of(plan, after, NULL, &self.key_text), NULL, after)
+
+    cdef int delete(self, Plan plan, const Value* before) except -1:
+        self.deletes += 1
+        write_key(plan, before, NULL, &self.key_text)
+        return self.publish(plan, plan.delete, &self.key_text, self.partition_of(plan, before, NULL, &self.key_text), before, NULL)
+
+    cdef int update(self, Plan plan, const Value* before, const Value* after) except -1:
+        """One message; a change of key or partition is a delete under the old and an insert under the new one."""
+        cdef uint32_t old, new
+        self.updates += 1
+        write_key(plan, before, NULL, &self.old_key_text)
+        old = self.partition_of(plan, before, NULL, &self.old_key_text)
+        write_key(plan, after, before, &self.key_text)
+        new = self.partition_of(plan, after, before, &self.key_text)
+        if old == new and same_text(&self.key_text, &self.old_key_text):
+            return self.publish(plan, plan.update, &self.key_text, new, before, after)
+        self.publish(plan, plan.delete, &self.old_key_text, old, before, NULL)
+        return self.publish(plan, plan.insert, &self.key_text, new, NULL, after)
+
+    cdef uint32_t partition_of(self, Plan plan, const Value* image, const Value* fallback, Out* key) except? 0xFFFFFFFF:
+        """Uses `text` as scratch where the partition does not follow from the key."""
+        cdef Out* hashed = key
+        if plan.partition is not None:
+            hashed = &self.text
+            hashed.size = 0
+            write_columns(plan, plan.partition, image, fallback, hashed)
+        elif plan.key is None:
+            return plan.fixed_partition
+        return (murmur2_hash(<cbyte*>hashed.data, hashed.size) & 0x7FFFFFFF) % <uint32_t>plan.route.partitions
+
+    cdef int publish(
+        self, Plan plan, Program program, const Out* key, uint32_t partition, const Value* before, const Value* after
+    ) except -1:
+        cdef Py_ssize_t i
+        cdef const Op* op
+        cdef Out* out = &self.text
+        cdef Route route = plan.route
+        self.seq += 1
+        out.size = 0
+        for i in range(program.n):
+            op = &program.ops[i]
+            if op.code == OP_LITERAL:
+                put(out, op.text, op.size)
+            elif op.code == OP_AFTER and after != NULL:
+                write_image(out, plan, after)
+            elif op.code == OP_BEFORE and before != NULL:
+                write_image(out, plan, before)
+            elif op.code == OP_CHANGED and before != NULL and after != NULL:
+                write_changed(out, plan, before, after)
+            else:
+                self.write_field(out, op.code)
+        self.pending += out.size + key.size
+        if not route.touched:
+            self.routes.append(route)
+        route.add(
+            partition,
+            None if plan.key is None else PyBytes_FromStringAndSize(key.data, key.size),
+            PyBytes_FromStringAndSize(out.data, out.size),
+            None if self.id_prefix is None else self.identity(),
+        )
+        return 0
+
+    cdef int write_field(self, Out* out, int code) except -1:
+        if code == OP_SEQ:
+            put_u64(out, self.seq)
+        elif code == OP_NOW_MS:
+            put(out, self.now_text, self.now_size)
+        elif code == OP_COMMIT_MS:
+            put(out, self.commit_text, self.commit_size)
+        elif code == OP_GTID:
+            put(out, self.gtid_text, self.gtid_size)
+        else:
+            raise ValueError(f"a template has step {code} in a message that cannot hold it")
+        return 0
+
+    cdef bytes identity(self):
+        """`<epoch>;<seq>;<transaction>`: a message's identity in at-least-once mode (formats.md section 1)."""
+        return b"%b;%d;%b" % (self.id_prefix, self.seq, self.transaction)
+
+
+cdef inline bint same_text(const Out* a, const Out* b) noexcept:
+    return a.size == b.size and memcmp(a.data, b.data, a.size) == 0
+
+
+cdef inline int write_value(Out* out, const ColumnPlan* column, const Value* value) except -1:
+    if value.size < 0:
+        return put(out, b"null", 4)
+    if not column.quoted:
+        return column.render(out, column, value.data, value.size)
+    put_char(out, c'"')
+    column.render(out, column, value.data, value.size)
+    return put_char(out, c'"')
+
+
+cdef inline int write_member(Out* out, const ColumnPlan* column, const Value* value, bint first) except -1:
+    """`,"name":"value"`; `column.name` holds comma, name, colon and opening quote."""
+    if value.size >= 0 and column.quoted:
+        put(out, column.name + first, column.name_size - first)
+        column.render(out, column, value.data, value.size)
+        return put_char(out, c'"')
+    put(out, column.name + first, column.name_size - 1 - first)
+    return write_value(out, column, value)
+
+
+cdef int write_key(Plan plan, const Value* image, const Value* fallback, Out* out) except -1:
+    out.size = 0
+    if plan.key is not None:
+        write_columns(plan, plan.key, image, fallback, out)
+    return 0
+
+
+cdef int write_columns(Plan plan, Program program, const Value* image, const Value* fallback, Out* out) except -1:
+    """A key: literals and single values. A value missing in a MINIMAL after image is that of the before image."""
+    cdef Py_ssize_t i
+    cdef const Op* op
+    cdef const Value* value
+    for i in range(program.n):
+        op = &program.ops[i]
+        if op.code == OP_LITERAL:
+            put(out, op.text, op.size)
+            continue
+        value = &image[op.column]
+        if value.size == VALUE_ABSENT and fallback != NULL:
+            value = &fallback[op.column]
+        write_value(out, &plan.columns[op.column], value)
+    return 0
+
+
+cdef int write_image(Out* out, Plan plan, const Value* image) except -1:
+    cdef Py_ssize_t i
+    cdef bint first = True
+    for i in range(plan.n):
+        if image[i].size != VALUE_ABSENT:
+            write_member(out, &plan.columns[i], &image[i], first)
+            first = False
+    return 0
+
+
+cdef inline bint changed(const Value* before, const Value* after) noexcept:
+    if after.size == VALUE_ABSENT or before.size == VALUE_ABSENT:
+        return False
+    return before.size != after.size or (before.size > 0 and memcmp(before.data, after.data, before.size) != 0)
+
+
+cdef int write_changed(Out* out, Plan plan, const Value* before, const Value* after) except -1:
+    cdef Py_ssize_t i
+    cdef bint first = True
+    for i in range(plan.n):
+        if changed(&before[i], &after[i]):
+            write_member(out, &plan.columns[i], &before[i], first)
+            first = False
+    return 0

@@ -1,0 +1,166 @@
+# Table maps in force and the rows that refer to them (binlog.md sections 7 and 8).
+
+cdef enum:
+    MOST_TABLES = 20000    # distinct table maps kept; beyond that all are asked for again
+    NO_TABLE = -1
+
+
+cdef class Table:
+    """How to read a table's rows and, unless they are left out, what to make of them."""
+
+    cdef bytes map           # the TABLE_MAP's body without the table id
+    cdef Layout layout
+    cdef Plan plan           # None: left out
+    cdef object schema
+
+
+cdef inline bint map_is(Table table, const Cursor* map) noexcept:
+    return left(map) == PyBytes_Size(table.map) and memcmp(map.at, PyBytes_AsString(table.map), left(map)) == 0
+
+
+cdef Py_ssize_t count_bits(cbyte* bits, Py_ssize_t n) noexcept:
+    cdef Py_ssize_t i, count = 0
+    for i in range(n):
+        count += bits[i >> 3] >> (i & 7) & 1
+    return count
+
+
+cdef class Rows:
+    """Reads rows events and hands each row change to its table's messages."""
+
+    cdef object catalog
+    cdef Messages messages
+    cdef dict by_id          # table id -> Table; ids are used again by a restarted server
+    cdef dict by_map         # map without id -> Table
+    cdef int64_t last_id     # of the map seen last, which nearly always is the one asked for
+    cdef Table last
+    cdef Value* before
+    cdef Value* after
+    cdef Py_ssize_t room     # values that `before` and `after` have room for
+    cdef int id_size
+    cdef uint64_t done       # row changes of the open transaction, before filters
+    cdef uint64_t skip       # how many more of them were published before
+    cdef uint64_t filtered
+
+    def __cinit__(self, catalog, Messages messages):
+        self.catalog = catalog
+        self.messages = messages
+        self.by_id = {}
+        self.by_map = {}
+        self.last_id = NO_TABLE
+        self.id_size = 6
+
+    def __dealloc__(self):
+        free(self.before)
+        free(self.after)
+
+    cdef void drop_ids(self) noexcept:
+        self.by_id = {}
+        self.last_id = NO_TABLE
+        self.last = None
+
+    cdef int forget(self, str database, str table) except -1:
+        self.by_map = {m: t for m, t in self.by_map.items() if (t.schema.database, t.schema.table) != (database, table)}
+        self.drop_ids()
+        return 0
+
+    cdef int announce(self, const Event* event) except -1:
+        """A TABLE_MAP."""
+        cdef Cursor c = cursor(event.body, event.body_size)
+        cdef int64_t id = <int64_t>take_le(&c, self.id_size)
+        cdef Table table
+        if id == self.last_id and map_is(self.last, &c):
+            return 0
+        table = self.by_id.get(id)
+        if table is None or not map_is(table, &c):
+            table = self.table_of(take_bytes(&c, left(&c)), event)
+            self.by_id[id] = table
+        self.last_id = id
+        self.last = table
+        return 0
+
+    cdef Table table_of(self, bytes map, const Event* event):
+        """The Table of a distinct map: compiled on first sight, kept while nothing makes it doubtful."""
+        cdef Table table = self.by_map.get(map)
+        if table is not None:
+            return table
+        table = Table()
+        table.map = map
+        table.schema = read_table_map(event.body, event.body_size, self.id_size)
+        table.plan = self.catalog(table.schema)
+        table.layout = Layout(table.schema.columns)
+        if len(self.by_map) >= MOST_TABLES:
+            self.by_map = {}
+        self.by_map[map] = table
+        self.reserve(table.layout.n)
+        return table
+
+    cdef int reserve(self, Py_ssize_t n) except -1:
+        if n <= self.room:
+            return 0
+        free(self.before)
+        free(self.after)
+        self.room = 0
+        self.before = <Value*>malloc(n * sizeof(Value))
+        self.after = <Value*>malloc(n * sizeof(Value))
+        if self.before == NULL or self.after == NULL:
+            raise MemoryError
+        self.room = n
+        return 0
+
+    cdef int read(self, const Event* event) except -1:
+        """WRITE, UPDATE, DELETE: every row of the event becomes messages, or an error."""
+        cdef Cursor c = cursor(event.body, event.body_size)
+        cdef Table table = self.table_named(&c, event.type)
+        cdef Layout layout = table.layout
+        cdef cbyte* first
+        cdef cbyte* second = NULL
+        cdef Py_ssize_t n_first, n_second = 0
+        if take_packed(&c) != <uint64_t>layout.n:
+            raise ShortRead(f"the rows have another number of columns than the table map of {table.schema.name}")
+        first = take(&c, (layout.n + 7) // 8)
+        n_first = count_bits(first, layout.n)
+        if event.type == E_UPDATE or event.type == E_UPDATE_V1:
+            second = take(&c, (layout.n + 7) // 8)
+            n_second = count_bits(second, layout.n)
+        while left(&c):
+            if second != NULL:
+                layout.read_image(&c, first, n_first, self.before)
+                layout.read_image(&c, second, n_second, self.after)
+                if self.wanted(table.plan):
+                    self.messages.update(table.plan, self.before, self.after)
+            elif event.type == E_WRITE or event.type == E_WRITE_V1:
+                layout.read_image(&c, first, n_first, self.after)
+                if self.wanted(table.plan):
+                    self.messages.insert(table.plan, self.after)
+            else:
+                layout.read_image(&c, first, n_first, self.before)
+                if self.wanted(table.plan):
+                    self.messages.delete(table.plan, self.before)
+        return 0
+
+    cdef Table table_named(self, Cursor* c, int kind):
+        """The table that the post-header of a rows event names; leaves the cursor behind it."""
+        cdef int64_t id = <int64_t>take_le(c, self.id_size)
+        cdef Table table = self.last if id == self.last_id else self.by_id.get(id)
+        cdef uint64_t extra
+        take(c, 2)
+        if kind == E_WRITE or kind == E_UPDATE or kind == E_DELETE:
+            extra = load_u16(take(c, 2))
+            if extra < 2:
+                raise ShortRead(f"extra row information of {extra} bytes; its length counts itself")
+            take(c, extra - 2)
+        if table is None:
+            raise ShortRead(f"rows of table id {id}, which no table map announced")
+        return table
+
+    cdef inline bint wanted(self, Plan plan) except -1:
+        """Count a raw row change; whether it is to be published."""
+        self.done += 1
+        if self.skip:
+            self.skip -= 1
+            return False
+        if plan is None:
+            self.filtered += 1
+            return False
+        return True
