@@ -87,8 +87,8 @@ def _samples(metric: Metric, value: object, labels: Labels) -> Iterator[Sample]:
             for each in metric.values or (value,):
                 yield "", {**labels, metric.label: each}, float(each == value)
         case dict():
-            # A copy: the owner may add a label value meanwhile.
-            for each, number in list(value.items()):
+            # A copy in one step: the owner may add a label value meanwhile.
+            for each, number in value.copy().items():
                 yield "", {**labels, metric.label: str(each)}, float(number)
         case int() | float():
             yield "", labels, float(value)
