@@ -24,6 +24,9 @@ _GEOMETRY = (
 )
 _DECIMAL, _BIT, _VECTOR, _ENUM, _SET, _BLOB, _SPATIAL = 246, 16, 242, 247, 248, 252, 255
 
+# As the server writes a label into COLUMN_TYPE (MySQL source, sql/unireg.cc, append_unescaped).
+_ESCAPES = str.maketrans({"\0": r"\0", "\n": r"\n", "\r": r"\r", "\\": r"\\", "'": "''"})
+
 _WIDTH = re.compile(r"^(tinyint|smallint|mediumint|int|bigint|year|float|double)\([0-9]+(,[0-9]+)?\)")
 
 
@@ -84,7 +87,7 @@ def _text(column: Column) -> str:
 def _members(column: Column) -> str:
     charset = charset_of(column.collation)
     decoded = [charset.decode(label)[0] if charset else label.decode("utf-8", "replace") for label in column.labels]
-    quoted = ",".join("'" + label.replace("'", "''") + "'" for label in decoded)
+    quoted = ",".join(f"'{label.translate(_ESCAPES)}'" for label in decoded)
     return f"{'enum' if column.type == _ENUM else 'set'}({quoted})"
 
 

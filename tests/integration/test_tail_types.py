@@ -32,6 +32,11 @@ class Table:
     messages: list[dict[str, Any]] = field(default_factory=list)
 
 
+def table_name(i: int) -> str:
+    """None is part of another's: with MINIMAL metadata every DDL text that may name a table casts doubt on it."""
+    return f"case_{i:03d}"
+
+
 def fill(cursor: Cursor, name: str, case: Case) -> dict[str, str | None]:
     cursor.execute(f"CREATE TABLE {name} (id INT PRIMARY KEY, c {case.type} NULL)")
     rows = [f"({2 * i + copy}, {value})" for i, value in enumerate((*case.values, "NULL")) for copy in (0, 1)]
@@ -72,7 +77,7 @@ def tables(request: pytest.FixtureRequest, mysql_server: MysqlFactory) -> Iterat
     with mysql.database() as database, mysql.connect(database=database, charset="utf8mb4", conv={}) as connection:
         with connection.cursor() as cursor:
             cursor.execute("SET sql_mode = 'ALLOW_INVALID_DATES', time_zone = '+00:00', group_concat_max_len = 1000000")
-            selected = {f"t{i}": fill(cursor, f"t{i}", case) for i, case in enumerate(CORPUS)}
+            selected = {table_name(i): fill(cursor, table_name(i), case) for i, case in enumerate(CORPUS)}
         declared = column_types(mysql, database)
         found = {name: Table(declared[name], rows) for name, rows in selected.items()}
         for message in tail(mysql, database):
@@ -95,7 +100,7 @@ def published(table: Table) -> dict[str, dict[str, str | None]]:
 
 @pytest.mark.parametrize("i", range(len(CORPUS)), ids=[f"{i}-{case.type[:40]}" for i, case in enumerate(CORPUS)])
 def test_values_are_those_select_gives(tables: dict[str, Table], i: int) -> None:
-    case, table = CORPUS[i], tables[f"t{i}"]
+    case, table = CORPUS[i], tables[table_name(i)]
     shown = published(table)
     assert sorted(shown) == sorted(table.selected)
     for id_, text in table.selected.items():

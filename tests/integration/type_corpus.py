@@ -287,7 +287,7 @@ def _members() -> list[Case]:
         return ",".join(f"'m{i}'" for i in range(n))
 
     return [
-        Case("ENUM('a','b','it''s','q\"q','x\\\\y','')", ("1", "2", "3", "4", "5", "6", "0"), TEXT),
+        Case("ENUM('a','b','it''s','q\"q','x\\\\y','a\\nb','')", ("1", "2", "3", "4", "5", "6", "7", "0"), TEXT),
         Case(f"ENUM({labels(300)})", ("1", "255", "256", "257", "300"), TEXT),
         Case("SET('a','b','q\"q','it''s')", ("0", "1", "2", "3", "8", "15"), TEXT),
         *(

@@ -41,6 +41,7 @@ def column(type_: int, meta: int = 0, collation: int = 0, **more: object) -> Col
         (column(252, 3, 63), "mediumblob"),
         (column(252, 4, 63), "longblob"),
         (column(247, 1, 255, labels=(b"a", b"it's", "é".encode())), "enum('a','it''s','é')"),
+        (column(247, 1, 255, labels=(b"x\\y", b"a\nb")), r"enum('x\\y','a\nb')"),
         (column(248, 1, 8, labels=(b"a", b"\xe9")), "set('a','é')"),
         (column(245, 4), "json"),
         (column(255, 4, geometry=0), "geometry"),
