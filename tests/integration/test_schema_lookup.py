@@ -1,5 +1,6 @@
 """Names for table maps without them: right where they can be known, refused where not. Server: metadata MINIMAL."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -7,9 +8,13 @@ import pytest
 
 from cdcd.binlog.core.native import CONTROL, END, NEED_BYTES, Decoder
 from cdcd.binlog.schema import TableSchema
+from cdcd.config.start import StartFile
+from cdcd.config.tables import TableFilter
 from cdcd.errors import Finding, FindingError
+from cdcd.formats.canal import CANAL_JSON
 from cdcd.mysql.connection import Endpoint
 from cdcd.mysql.schema import SchemaLookup
+from cdcd.worker.tail import Tail
 from tests.reading import a_request, binlog_end, endpoint_of, opened
 from tests.servers import MysqlFactory, MysqlServer
 
@@ -192,6 +197,35 @@ def test_the_history_is_read_once_and_extended(
         lookup.names_for(logged.schema, logged.file, logged.offset)
     later = log(server, database, "INSERT INTO t VALUES (2)")
     assert lookup.names_for(later.schema, later.file, later.offset).columns[0].name == "b"
+
+
+def test_rows_are_published_under_their_names(server: MysqlServer, database: str) -> None:
+    """Through the whole reading side; several tables in one transaction, and a new name once a DDL was passed."""
+    server.run(
+        "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(9), e ENUM('x','y'))",
+        "CREATE TABLE u (n BIGINT UNSIGNED PRIMARY KEY)",
+        "BEGIN",
+        "INSERT INTO t VALUES (1, 'one', 'y')",
+        "INSERT INTO u VALUES (18446744073709551615)",
+        "COMMIT",
+        database=database,
+    )
+    file, offset = binlog_end(server)
+    server.run("UPDATE t SET a = 'uno'", "INSERT INTO u VALUES (2)", database=database)
+    lines: list[bytes] = []
+    tail = Tail(
+        endpoint=endpoint_of(server),
+        tables=TableFilter([f"{database}.*"]),
+        start=StartFile(file=file, position=offset),
+        template=CANAL_JSON,
+        until_end=True,
+    )
+    tail.run(lines.extend, lambda _: None)
+    rows = [(row["table"], row["pkNames"], row["data"], row["old"]) for row in map(json.loads, lines)]
+    assert rows == [
+        ("t", ["id"], [{"id": "1", "a": "uno", "e": "y"}], [{"a": "one"}]),
+        ("u", ["n"], [{"n": "2"}], None),
+    ]
 
 
 def test_missing_right_to_select(server: MysqlServer, database: str) -> None:
