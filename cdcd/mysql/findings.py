@@ -20,6 +20,12 @@ _REFUSED: tuple[tuple[frozenset[int], str, FindingClass, str], ...] = (
         "Correct user and password of source.credential",
     ),
     (
+        frozenset({2059, 2061}),
+        "access-denied",
+        "operator",
+        "Give the account an authentication plugin that PyMySQL has, such as caching_sha2_password",
+    ),
+    (
         frozenset({1129, 1130}),
         "access-denied",
         "operator",
@@ -100,6 +106,9 @@ def _network_finding(source: str, error: OSError) -> Finding:
 
 def server_finding(source: str, user: str, code: int, text: str) -> Finding:
     """The finding for an error that the server itself (or PyMySQL, from 2000 on) reports."""
+    if not code:
+        what = f"what answers at {source} does not speak MySQL's protocol: {text}"
+        return Finding("source-error", "retry", what, "Check source.host and source.port")
     if code in LOST:
         return lost_finding(source, f"{text} (error {code})")
     said = f"MySQL at {source} says to user {user!r}: {text} (error {code})"

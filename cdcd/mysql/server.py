@@ -94,7 +94,7 @@ def read_status(connection: Connection) -> ServerStatus:
         version=parse_version(text),
         flavour="mariadb" if "mariadb" in text.lower() else "mysql",
         log_bin=log_bin,
-        binlog_format=settings["binlog_format"].upper(),
+        binlog_format=settings.get("binlog_format", "ROW").upper(),
         row_image=settings.get("binlog_row_image", "FULL").upper(),
         row_metadata=settings.get("binlog_row_metadata", "").upper(),
         row_value_options=settings.get("binlog_row_value_options", "").upper(),

@@ -92,6 +92,7 @@ def test_end_of_a_blocking_dump_is_a_lost_connection() -> None:
     ("number", "code", "kind"),
     [
         (1045, "access-denied", "operator"),
+        (2059, "access-denied", "operator"),
         (1227, "privilege-missing", "operator"),
         (1142, "privilege-missing", "operator"),
         (1130, "access-denied", "operator"),
@@ -109,6 +110,14 @@ def test_server_errors(number: int, code: str, kind: str) -> None:
     assert "db:3306" in finding.what
     assert "the text" in finding.what
     assert finding == classify_dump_error("db:3306", "cdc", error_packet(number, "the text"))
+
+
+def test_something_else_than_mysql() -> None:
+    finding = source_finding(
+        "db:22", "cdc", pymysql.err.InternalError("Packet sequence number wrong - got 45 expected 0")
+    )
+    assert (finding.code, finding.kind) == ("source-error", "retry")
+    assert "does not speak MySQL" in finding.what
 
 
 def test_missing_privilege_names_the_statement() -> None:
