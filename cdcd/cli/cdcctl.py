@@ -3,13 +3,13 @@
 import json
 import os
 import sys
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 
 from cdcd.cli.exit_code import ExitCode
+from cdcd.cli.version import version
 from cdcd.config.definition import Definition, Source, load_definition
 from cdcd.config.document import MAX_BYTES
 from cdcd.config.network import Endpoint
@@ -38,10 +38,7 @@ def main() -> None:
     """
 
 
-@main.command()
-def version() -> None:
-    """Print the version."""
-    click.echo(f"cdcctl {installed_version('cdcd')}")
+main.add_command(version)
 
 
 @main.command()

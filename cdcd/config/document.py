@@ -105,6 +105,8 @@ def _yaml(text: str) -> Value:
 def _where(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     reason = str(getattr(error, "problem", None) or getattr(error, "reason", error))
+    if getattr(error, "context", None) in {"while scanning an alias", "while scanning an anchor"}:
+        reason = "text that begins with * or & needs quotes"  # the usual one: include: [*.orders]
     return f"line {mark.line + 1}, column {mark.column + 1}: {reason}" if mark else reason
 
 

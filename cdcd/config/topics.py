@@ -48,21 +48,30 @@ def check_template(template: str) -> str:
 
 
 def topic_name(template: str, *, instance: str, database: str = "", table: str = "") -> str:
-    """The topic of one table. FindingError (operator) if its name makes a topic that Kafka does not allow.
+    """The topic of one table. FindingError (operator) if its name makes a topic that is not allowed.
 
     A name is never altered to fit: two tables could then share a topic unnoticed.
     """
     topic = template.format(instance=instance, database=database, table=table)
-    if topic and len(topic) <= MAX_TOPIC_CHARACTERS and _LEGAL.fullmatch(topic) and topic not in {".", ".."}:
+    if _allowed(topic):
         return topic
     raise FindingError(
         Finding(
             "topic-name",
             "operator",
-            f"Table `{shown(database)}`.`{shown(table)}` gives the topic `{shown(topic)}`, which Kafka does not allow: "
-            f"a topic has 1 to {MAX_TOPIC_CHARACTERS} characters of a-z, A-Z, 0-9, `.`, `_`, `-`",
+            f"Table `{shown(database)}`.`{shown(table)}` gives the topic `{shown(topic)}`, which is not allowed: "
+            f"a topic has 1 to {MAX_TOPIC_CHARACTERS} characters of a-z, A-Z, 0-9, `.`, `_`, `-`, and not two `_` first",
             "Exclude the table in tables.exclude, or leave its name out of sink.topic and publish to a fixed topic.",
         )
+    )
+
+
+def _allowed(topic: str) -> bool:
+    return (
+        0 < len(topic) <= MAX_TOPIC_CHARACTERS
+        and _LEGAL.fullmatch(topic) is not None
+        and topic not in {".", ".."}
+        and not topic.startswith(RESERVED_PREFIX)
     )
 
 
