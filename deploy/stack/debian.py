@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deploy.stack.home import Home, fail, make_folder, write
+from deploy.stack.home import Home, fail, make_folder, scratch, write
 from deploy.stack.service import Say
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -89,8 +89,8 @@ class Suite:
             require(program, "apt dpkg")
         if not KEYRING.exists():
             fail(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
-        new = make_folder(folder.with_name(f"{folder.name}.new"))
-        apt = folder.with_name(f"{folder.name}.apt")
+        new = make_folder(scratch(folder))
+        apt = scratch(folder.with_name(f"{folder.name}-apt"))
         try:
             environment = self._private_apt(apt)
             self._say(f"reading the index of Debian {self._suite}")
@@ -106,7 +106,6 @@ class Suite:
             shutil.rmtree(apt, ignore_errors=True)  # the index is large and of no use afterwards
 
     def _private_apt(self, apt: Path) -> dict[str, str]:
-        shutil.rmtree(apt, ignore_errors=True)
         for part in ("lists/partial", "cache/archives/partial", "etc"):
             make_folder(apt / part)
         write(apt / "status", "")

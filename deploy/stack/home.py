@@ -128,6 +128,19 @@ def read_json(path: Path) -> Any:
         return None
 
 
+def scratch(path: Path) -> Path:
+    """Where to make what is then renamed to `path`; what an interrupted run left is deleted.
+
+    The name holds our pid: a program that a killed run had started may still be writing to the last one.
+    """
+    for left in path.parent.glob(f"{path.name}.[0-9]*"):
+        if left.is_file():
+            left.unlink()
+        else:
+            shutil.rmtree(left, ignore_errors=True)
+    return path.with_name(f"{path.name}.{os.getpid()}")
+
+
 def remove(path: Path) -> None:
     """Delete a folder at once from its readers' view, even if deleting is interrupted; absent is fine."""
     trash = path.with_name(f"{path.name}.trash")

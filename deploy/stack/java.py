@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from deploy.stack.home import Home, fail, make_folder, write
+from deploy.stack.home import Home, fail, make_folder, scratch, write
 from deploy.stack.service import Say
 
 OLDEST = 17
@@ -76,9 +76,7 @@ class Jars:
     def _download(self, folder: Path) -> None:
         if not shutil.which("mvn"):
             fail("the command 'mvn' is missing: apt-get install maven")
-        new = folder.with_name(f"{folder.name}.new")
-        shutil.rmtree(new, ignore_errors=True)
-        make_folder(new)
+        new = make_folder(scratch(folder))
         dependencies = "".join(DEPENDENCY.format(*item.split(":")) for item in self.coordinates)
         write(new / "pom.xml", POM.format(name=self.name, dependencies=dependencies))
         done = subprocess.run(MAVEN, cwd=new, capture_output=True, text=True, umask=0o022, check=False)

@@ -12,7 +12,7 @@ from typing import ClassVar
 from deploy.stack import ports
 from deploy.stack.daemon import Daemon, run_as_server
 from deploy.stack.endpoints import LOOPBACK, KafkaEndpoint, SaslAccess
-from deploy.stack.home import Home, fail, make_folder, read_json, remove, write, write_json
+from deploy.stack.home import Home, fail, make_folder, read_json, scratch, write, write_json
 from deploy.stack.java import MARKER, Jars, java
 from deploy.stack.service import Say, Service, in_parallel
 
@@ -49,7 +49,7 @@ class Kafka(Service):
     """A Kafka cluster on the loopback address. The number of brokers is fixed when it is made."""
 
     kind: ClassVar[str] = "kafka"
-    start_seconds = 60
+    start_seconds = 120
     stop_seconds = 10
     bind_failures = ("Address already in use",)
 
@@ -131,22 +131,19 @@ class Kafka(Service):
 
     def _format(self, node: int, cluster: str) -> None:
         folder = self.folder / f"broker-{node}"
-        done = folder / "formatted"
-        if done.exists():
+        if (folder / "data").exists():
             return
-        remove(folder / "data")  # left by an interrupted run
-        command = [
-            *self._java("-Xmx128m", "-XX:TieredStopAtLevel=1"),
-            "kafka.tools.StorageTool",
-            "format",
-            "-t",
-            cluster,
-            "-c",
-            str(self._file(node)),
-        ]
-        if run_as_server(command, folder / "format.log"):
+        new = scratch(folder / "data")
+        properties = (
+            self._file(node).read_text() + f"log.dirs={new}\n"
+        )  # the last one counts; what is written names no path
+        configuration = new.with_name(f"{new.name}.properties")
+        write(configuration, properties)
+        tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(configuration))
+        if run_as_server([*self._java("-Xmx128m", "-XX:TieredStopAtLevel=1"), *tool], folder / "format.log"):
             fail(f"formatting the storage of broker {node} failed: {(folder / 'format.log').read_text()[-1000:]}")
-        write(done, "")
+        new.rename(folder / "data")
+        configuration.unlink()
 
     def _java(self, *flags: str) -> list[str]:
         return [

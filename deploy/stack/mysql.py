@@ -1,6 +1,5 @@
 """MySQL from Debian sid, unpacked and started with the C library and the loader of its own suite."""
 
-import os
 import shutil
 import socket
 import subprocess
@@ -12,7 +11,7 @@ from deploy.stack import ports
 from deploy.stack.daemon import Daemon, run_as_server
 from deploy.stack.debian import Suite, unpack
 from deploy.stack.endpoints import LOOPBACK, PASSWORD, USER, MysqlEndpoint
-from deploy.stack.home import Home, fail, make_folder, read_json, remove, write, write_json
+from deploy.stack.home import Home, fail, make_folder, read_json, scratch, write, write_json
 from deploy.stack.service import Say, Service
 
 SUITE = "sid"
@@ -87,7 +86,7 @@ class Mysql(Service):
     """One mysqld, its data cloned from an empty database that is made once for each install."""
 
     kind: ClassVar[str] = "mysql"
-    start_seconds = 60
+    start_seconds = 120
     stop_seconds = 60
     bind_failures = ("Address already in use", "Do you already have another mysqld server running on port")
 
@@ -109,12 +108,13 @@ class Mysql(Service):
 
     def _unpack(self, debs: Path) -> None:
         self.say("unpacking")
-        new = self.root.with_name(f"{self.root.name}.new")
-        shutil.rmtree(new, ignore_errors=True)
-        make_folder(new)
+        new = make_folder(scratch(self.root))
         unpack(debs, new)
         for part in ("doc", "man", "locale", "lintian", "bug"):
             shutil.rmtree(new / "usr/share" / part, ignore_errors=True)
+        for program in (new / "usr/bin").iterdir():
+            if program.name not in PROGRAMS:
+                program.unlink()
         _wrap(new)
         version = subprocess.run(
             [new / "bin/mysqld", "--no-defaults", "--version"], capture_output=True, text=True, check=False
@@ -126,10 +126,7 @@ class Mysql(Service):
 
     def _make_template(self, root: Path) -> None:
         self.say("making the empty database (once)")
-        new = root / f"template.{os.getpid()}"
-        for old in root.glob("template.*"):
-            shutil.rmtree(old, ignore_errors=True)
-        make_folder(new, owned=True)
+        new = make_folder(scratch(root / "template"), owned=True)
         write(new / "my.cnf", BASE.format(root=root, data=new / "data", tmp=new) + TEMPLATE)
         write(new / "account.sql", ACCOUNT.format(user=USER, password=PASSWORD))
         command = [
@@ -156,8 +153,7 @@ class Mysql(Service):
         return self.describe()
 
     def _clone(self) -> None:
-        new = self.folder / "data.new"
-        remove(new)
+        new = scratch(self.folder / "data")
         # cp, because it shares blocks where the file system can; as the servers' uid, who then owns the copy.
         command = ["cp", "-a", "--reflink=auto", "--sparse=always", str(self.root / "template/data"), str(new)]
         if run_as_server(command, self.folder / "clone.log"):

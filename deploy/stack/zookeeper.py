@@ -39,7 +39,7 @@ class Zookeeper(Service):
     """One ZooKeeper server."""
 
     kind: ClassVar[str] = "zookeeper"
-    start_seconds = 30
+    start_seconds = 60
     stop_seconds = 10
     bind_failures = ("Address already in use",)
 

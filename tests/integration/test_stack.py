@@ -15,7 +15,7 @@ from deploy.stack import Home, MysqlSettings, Stack, StackError, sweep
 from deploy.stack import daemon as daemons
 from deploy.stack.home import write_json
 from deploy.stack.stack import OWNER
-from tests.servers import KafkaFactory, MysqlFactory, Stacks
+from tests.servers import KafkaFactory, MysqlFactory, MysqlServer, Stacks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,6 +50,24 @@ def test_zookeeper_stacks_side_by_side_by_the_command_line(stack: Stack) -> None
     finally:
         other.destroy()
     assert command("env", "--name", other.name).returncode == 1
+
+
+def test_up_after_kills_of_the_tool_itself(stack: Stack) -> None:
+    for seconds in (0.3, 0.8, 1.3, 1.8, 2.3):
+        tool = subprocess.Popen(
+            [sys.executable, ROOT / "deploy/stack", "up", "--name", stack.name], stdout=subprocess.DEVNULL
+        )
+        try:
+            tool.wait(seconds)
+        except subprocess.TimeoutExpired:
+            tool.kill()
+            tool.wait()
+    found = stack.up()
+    assert found.mysql
+    assert found.zookeeper
+    assert found.kafka
+    assert MysqlServer(stack).query("SELECT 1") == [(1,)]
+    assert all(daemon.pid() for daemon in stack.daemons())
 
 
 def test_killed_mysql_comes_back_on_its_port_with_its_rows(mysql_server: MysqlFactory) -> None:
