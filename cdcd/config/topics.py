@@ -78,5 +78,5 @@ def _allowed(topic: str) -> bool:
 TopicTemplate = Annotated[
     str,
     AfterValidator(check_template),
-    WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z0-9._{}-]{1,249}$", "title": "topic template"}),
+    WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z0-9._{}-]{1,280}$", "title": "topic template"}),
 ]
