@@ -64,6 +64,8 @@ SELECT column_name AS name, data_type AS data, column_type AS declared, characte
        collation_name AS collation, is_nullable AS nullable, extra AS extra
 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position
 """
+_SHOW_GENERATED_KEYS = "SET /*!80030 SESSION show_gipk_in_create_table_and_information_schema = ON, */ @cdcd = 1"
+"""A server may hide generated invisible primary keys from information_schema; the binlog never does."""
 _KEY = """
 SELECT column_name FROM information_schema.statistics
 WHERE table_schema = %s AND table_name = %s AND index_name = 'PRIMARY' ORDER BY seq_in_index
@@ -94,6 +96,7 @@ class TableDefinition:
 
 def read_definition(connection: Connection, database: str, table: str) -> TableDefinition | None:
     """None if there is no such table. Raises FindingError, also where the account may not SELECT from it."""
+    connection.rows(_SHOW_GENERATED_KEYS)
     rows = connection.records(_COLUMNS, (database, table))
     if not rows:
         _refuse_unreadable(connection, database, table)

@@ -118,9 +118,11 @@ def test_generated_invisible_primary_key(server: MysqlServer, database: str) -> 
         "CREATE TABLE t (a INT)",
         "INSERT INTO t VALUES (1)",
     )
-    named = look_up(server, logged)
-    assert [column.name for column in named.columns] == ["my_row_id", "a"]
-    assert named.key == (0,)
+    for shown in ("OFF", "ON"):
+        server.query(f"SET GLOBAL show_gipk_in_create_table_and_information_schema = {shown}")
+        named = look_up(server, logged)
+        assert [column.name for column in named.columns] == ["my_row_id", "a"]
+        assert named.key == (0,)
 
 
 def test_table_without_key(server: MysqlServer, database: str) -> None:
