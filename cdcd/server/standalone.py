@@ -12,9 +12,10 @@ import structlog
 from cdcd.config.definition import Definition
 from cdcd.config.secrets import Credentials
 from cdcd.config.settings import Settings
+from cdcd.errors import Finding, FindingError
 from cdcd.observe.failpoints import from_environment
 from cdcd.observe.logging import Logs
-from cdcd.observe.metrics import InstanceMetrics, ProcessMetrics
+from cdcd.observe.metrics import ProcessMetrics
 from cdcd.observe.registry import Registry
 from cdcd.server.http import Pages, StatusServer
 from cdcd.worker.instance import Ending, Instance
@@ -58,9 +59,10 @@ def run_standalone(
     definition: Definition, settings: Settings, logs: Logs, versions: Mapping[str, str], *, until_end: bool
 ) -> Ending:
     """Run until stopped, replaced by a newer worker, or at the end. Raises FindingError for what is wrong at the start."""
+    if definition.paused:
+        raise FindingError(_paused(definition))
     stop = StopSignal()
     control = Control(stop)
-    metrics = InstanceMetrics()
     wiring = Wiring(
         definition=definition,
         settings=settings,
@@ -68,10 +70,10 @@ def run_standalone(
         stop=stop,
         failpoint=from_environment(os.environ),
     )
-    instance = wiring.instance(metrics, until_end=until_end)
+    instance = wiring.instance(until_end=until_end)
     registry = Registry(versions, lambda: ProcessMetrics(log_lines_dropped=logs.dropped))
-    registry.add(definition.name, lambda: metrics)
-    http = StatusServer(_pages(registry, control, instance, metrics), settings.http.host, settings.http.port)
+    registry.add(definition.name, wiring.figures.read)
+    http = StatusServer(_pages(registry, control, instance), settings.http.host, settings.http.port)
     structlog.get_logger().info("process.started", reason=f"/status and /metrics at {http.host}:{http.port}")
     control.start()
     try:
@@ -83,8 +85,13 @@ def run_standalone(
         http.close()
 
 
-def _pages(registry: Registry, control: Control, instance: Instance, metrics: InstanceMetrics) -> Pages:
+def _pages(registry: Registry, control: Control, instance: Instance) -> Pages:
     def status() -> dict[str, Any]:
         return {"instances": [instance.status()]}
 
-    return Pages(registry.render, control.alive, lambda: metrics.state == "running", status)
+    return Pages(registry.render, control.alive, lambda: instance.state == "running", status)
+
+
+def _paused(definition: Definition) -> Finding:
+    what = f"instance {definition.name} is paused by its definition"
+    return Finding("instance-paused", "operator", what, "Set paused: false to run it")

@@ -9,27 +9,41 @@ from cdcd.worker.stream import Stream
 
 
 class Figures:
-    """What operators see of the pump. Reads counters, never waits."""
+    """What operators see of the pump. The hot thread writes, a scrape reads; neither waits for the other."""
 
     def __init__(self, metrics: InstanceMetrics) -> None:
         self.metrics = metrics
         self.last_record: PositionRecord | None = None
         """The newest record handed to Kafka in this holding."""
         self._seen: dict[str, int] = {}
+        self._caught_up = False
+        self._fresh_at: float | None = None
+        """Everything committed on the source before this time (Unix seconds) is published."""
 
     def new_dump(self) -> None:
         """A dump begins: its decoder counts from zero."""
         self._seen = {}
         self.last_record = None
 
+    def read(self) -> InstanceMetrics:
+        """For a scrape. The lag also grows while the pump waits for Kafka, or is not running at all."""
+        self.metrics.lag_seconds = self.lag(time.time())
+        return self.metrics
+
+    def lag(self, now: float) -> float | None:
+        """Seconds; None before anything is known."""
+        if self._caught_up and self.metrics.source_connected:
+            return 0.0
+        return None if self._fresh_at is None else max(0.0, now - self._fresh_at)
+
     def look(self, stream: Stream, *, caught_up: bool) -> None:
-        """After each step."""
+        """After each step; `caught_up`: the source has nothing more and all that it sent is published."""
         decoder, metrics = stream.decoder, self.metrics
-        if caught_up and not decoder.in_transaction:
-            metrics.lag_seconds = 0.0
-        elif decoder.commit_us:
-            metrics.lag_seconds = max(0.0, time.time() - decoder.commit_us / 1e6)
+        self._caught_up = caught_up
+        if caught_up:
+            self._fresh_at = time.time()
         metrics.source_received_bytes += self._since("received", stream.received_bytes)
+        metrics.blocked_seconds["source"] = metrics.blocked_seconds["source"] + stream.take_waited()
         metrics.transactions += self._since("transactions", decoder.transactions)
         metrics.rows["insert"] += self._since("inserts", decoder.inserts)
         metrics.rows["update"] += self._since("updates", decoder.updates)
@@ -49,8 +63,12 @@ class Figures:
         metrics.blocked_seconds["commit"] += seconds
         metrics.checkpoint = record.ts_ms / 1000
         ended = self._since("committed", decoder.transactions)
-        if ended and records:
-            metrics.latency.observe(max(0.0, time.time() - decoder.commit_us / 1e6), ended)
+        if not ended:
+            return
+        committed_at = decoder.commit_us / 1e6
+        self._fresh_at = max(self._fresh_at or 0.0, committed_at)
+        if records:
+            metrics.latency.observe(max(0.0, time.time() - committed_at), ended)
 
     def _since(self, name: str, value: int) -> int:
         before = self._seen.get(name, 0)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from cdcd.binlog.position import Position
 from cdcd.errors import BinlogError, Finding, FindingError, HoldingLost, Replaced, Stopped, UnsupportedEvent
 from cdcd.kafka.failures import Fenced
-from cdcd.observe.metrics import InstanceMetrics
+from cdcd.worker.figures import Figures
 from cdcd.worker.journal import Journal, Level, iso
 from cdcd.worker.stopping import StopSignal
 from cdcd.worker.takeover import TakeOver
@@ -52,7 +52,7 @@ class Instance:
         self,
         name: str,
         take_over: TakeOver,
-        metrics: InstanceMetrics,
+        figures: Figures,
         journal: Journal,
         stop: StopSignal,
         *,
@@ -60,7 +60,8 @@ class Instance:
     ) -> None:
         self._name = name
         self._take_over = take_over
-        self._metrics = metrics
+        self._figures = figures
+        self._metrics = figures.metrics
         self._journal = journal
         self._stop = stop
         self._park = park
@@ -90,6 +91,11 @@ class Instance:
         self._change("stopping", "instance.stopped", "asked to stop")
         return "stopped"
 
+    @property
+    def state(self) -> str:
+        """One of cdcd.observe.metrics.STATES."""
+        return self._metrics.state
+
     def status(self) -> dict[str, Any]:
         """For `/status`; no secrets, no row values."""
         record = self._take_over.last_record
@@ -99,7 +105,9 @@ class Instance:
             "since": iso(self._since),
             "epoch": self._metrics.epoch,
             "finding": None if self._finding is None else asdict(self._finding),
-            "lag_seconds": self._metrics.lag_seconds,
+            "lag_seconds": self._figures.lag(time.time()),
+            "lag_bytes": self._metrics.lag_bytes,
+            "lag_transactions": self._metrics.lag_transactions,
             "position": None if record is None else _shown(record.position),
             "seq": None if record is None else record.seq,
             "events": self._journal.events(),

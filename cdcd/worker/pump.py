@@ -104,7 +104,9 @@ class Pump:
         )
         step = self._stream.step(patience, stop_at_boundary=asked)
         self._publish(step)
-        self._figures.look(self._stream, caught_up=step is Step.IDLE and sink.open_since is None)
+        self._figures.look(
+            self._stream, caught_up=step is Step.IDLE and sink.open_since is None and not decoder.in_transaction
+        )
         if self._due(asked, step):
             self._commit()
 

@@ -10,7 +10,15 @@ from cdcd.binlog.position import Position
 from cdcd.config.definition import Definition
 from cdcd.errors import Finding, FindingError
 from cdcd.mysql.connection import Endpoint, connect
-from cdcd.mysql.server import ServerStatus, binlog_files, check_grants, check_position, check_server, read_status
+from cdcd.mysql.server import (
+    ServerStatus,
+    advise,
+    binlog_files,
+    check_grants,
+    check_position,
+    check_server,
+    read_status,
+)
 from cdcd.mysql.tap import BinlogDump, DumpRequest
 
 BEHIND_LIMIT = 300.0
@@ -34,10 +42,18 @@ class Identity:
 class Source:
     """Reads of one instance's servers; the first that answers and can go on from the position is taken."""
 
-    def __init__(self, definition: Definition, endpoints: Callable[[], list[Endpoint]], identity: Identity) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        endpoints: Callable[[], list[Endpoint]],
+        identity: Identity,
+        advise: Callable[[str], None],
+    ) -> None:
         self._definition = definition
         self._endpoints = endpoints
         self._identity = identity
+        self._advise = advise
+        self._advised: set[str] = set()
         self._behind_since: float | None = None
 
     def choose(self, position: Position | None) -> tuple[Endpoint, ServerStatus]:
@@ -79,7 +95,15 @@ class Source:
         if findings:
             raise FindingError(findings[0])
         self._behind_since = None
+        self._tell(status)
         return status
+
+    def _tell(self, status: ServerStatus) -> None:
+        """What works, but should be set otherwise: once."""
+        for advice in advise(status):
+            if advice not in self._advised:
+                self._advised.add(advice)
+                self._advise(advice)
 
     def _patient(self, finding: Finding) -> Finding:
         """A source that stays behind for long will hardly catch up: somebody has to look."""

@@ -30,6 +30,7 @@ class Stream:
         self.dump = dump
         self.decoder = decoder
         self.received_bytes = 0
+        self._waited = 0.0
         self._failpoint = failpoint
         self._torn = failpoint is not off
         self._pieces: Iterator[bytes] = iter(())
@@ -55,8 +56,15 @@ class Stream:
         self._ended = reason == END  # told with the next step: messages from before it wait in the decoder
         return Step.STATEMENT if reason == STATEMENT else Step.PROGRESS
 
+    def take_waited(self) -> float:
+        """Seconds spent waiting for the source since the last call."""
+        waited, self._waited = self._waited, 0.0
+        return waited
+
     def _read(self, timeout: float) -> bytes:
+        began = time.monotonic()
         data = self.dump.read(timeout)
+        self._waited += time.monotonic() - began
         if not self._torn:
             return data
         self._pieces = (data[at : at + TORN_BYTES] for at in range(0, len(data), TORN_BYTES))

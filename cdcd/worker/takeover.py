@@ -15,6 +15,7 @@ from cdcd.mysql.server import ServerStatus
 from cdcd.mysql.start import resolve_start
 from cdcd.mysql.tap import BinlogDump
 from cdcd.observe.failpoints import Failpoint
+from cdcd.worker.lag import LagWatch
 from cdcd.worker.pump import End, Holding, Outcome
 from cdcd.worker.router import Router
 from cdcd.worker.source import Source
@@ -62,6 +63,7 @@ class TakeOver:
         ensure_position_topic: Callable[[], None],
         router: Callable[[dict[str, int]], Router],
         pump: Callable[[Held], Runs],
+        lag: Callable[[Held], LagWatch],
         stop: StopSignal,
         failpoint: Failpoint,
         until_end: bool,
@@ -73,6 +75,7 @@ class TakeOver:
         self._ensure_position_topic = ensure_position_topic
         self._router = router
         self._pump = pump
+        self._lag = lag
         self._stop = stop
         self._failpoint = failpoint
         self._until_end = until_end
@@ -118,13 +121,16 @@ class TakeOver:
         return held
 
     def _publish(self, held: Held, running: Running) -> Outcome:
+        lag = self._lag(held)
         try:
             self._stop.wakes(held.dump.stop)
             held.dump.open()
             position = held.tracker.position
-            running(held.holding.epoch, f"{held.endpoint}, after {position.gtid_set or position.file}")
+            running(held.holding.epoch, f"{held.endpoint}, after {position.gtid_set or position.file}"[:300])
+            lag.start()
             return self._pump(held).run()
         finally:
+            lag.stop()
             held.dump.close()
 
     def _holding(self, record: PositionRecord | None) -> Holding:

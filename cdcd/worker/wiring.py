@@ -27,6 +27,7 @@ from cdcd.worker.catalog import Catalog
 from cdcd.worker.figures import Figures
 from cdcd.worker.instance import Instance
 from cdcd.worker.journal import Journal
+from cdcd.worker.lag import LagWatch
 from cdcd.worker.pump import Pump
 from cdcd.worker.router import Router
 from cdcd.worker.rule import CommitRule
@@ -61,26 +62,30 @@ class Wiring:
         self._failpoint = failpoint
         self._cluster = settings.kafka_cluster(definition.sink.kafka)
         self._journal = Journal(definition.name)
+        self.figures = Figures(InstanceMetrics())
 
-    def instance(self, metrics: InstanceMetrics, *, until_end: bool) -> Instance:
-        figures = Figures(metrics)
+    def instance(self, *, until_end: bool) -> Instance:
         take_over = TakeOver(
             start=self._definition.start,
             source=Source(
-                self._definition, self._endpoints, Identity.of(self._settings.cluster, self._definition.name)
+                self._definition,
+                self._endpoints,
+                Identity.of(self._settings.cluster, self._definition.name),
+                lambda advice: self._journal.note("source.advice", advice, "warning"),
             ),
             sink=self._sink,
             positions=PositionTopic(self._client, self._position_topic),
             ensure_position_topic=self._ensure_position_topic,
             router=self._router,
-            pump=lambda held: self._pump(held, figures),
+            pump=self._pump,
+            lag=lambda held: LagWatch(held.endpoint, lambda: held.tracker.position, self.figures.metrics),
             stop=self._stop,
             failpoint=self._failpoint,
             until_end=until_end,
         )
-        return Instance(self._definition.name, take_over, metrics, self._journal, self._stop, park=not until_end)
+        return Instance(self._definition.name, take_over, self.figures, self._journal, self._stop, park=not until_end)
 
-    def _pump(self, held: Held, figures: Figures) -> Pump:
+    def _pump(self, held: Held) -> Pump:
         definition, template, start = self._definition, FORMATS[self._definition.format.type], held.tracker.position
         id_prefix = b"%d" % held.holding.epoch if definition.sink.delivery == "at_least_once" else None
         keying = Keying(not definition.topic_per_table, definition.sink.partition_by)
@@ -99,7 +104,7 @@ class Wiring:
             sink=self._sink,
             id_prefix=id_prefix,
         )
-        figures.new_dump()
+        self.figures.new_dump()
         return Pump(
             stream=Stream(held.dump, decoder, self._failpoint),
             sink=self._sink,
@@ -108,7 +113,7 @@ class Wiring:
             tracker=held.tracker,
             rule=self._rule(),
             holding=held.holding,
-            figures=figures,
+            figures=self.figures,
             failpoint=self._failpoint,
             end=held.end,
         )
