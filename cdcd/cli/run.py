@@ -38,7 +38,7 @@ def run(definition: Path, config: Path | None, until_end: bool, http_port: int |
     from cdcd.config.definition import load_definition
     from cdcd.config.settings import load_settings
     from cdcd.observe.logging import Logs
-    from cdcd.server.standalone import run_standalone
+    from cdcd.server.standalone import hold_stop_signals, run_standalone
 
     flags: dict[str, object] = {}
     if http_port is not None:
@@ -48,6 +48,7 @@ def run(definition: Path, config: Path | None, until_end: bool, http_port: int |
     with failures():
         settings = load_settings(config, flags)
         loaded = load_definition(definition)
+        hold_stop_signals()
         with Logs(sys.stdout, level=settings.log_level, context={"server": settings.server_id}) as logs:
             ending = run_standalone(loaded, settings, logs, versions(), until_end=until_end)
     # A Kafka client that hangs in its close must not keep the process (field-lessons K: close is bounded).

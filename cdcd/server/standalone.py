@@ -28,14 +28,17 @@ TICK_LIMIT = 10.0
 """Seconds without a tick after which the process counts as hanging."""
 
 
+def hold_stop_signals() -> None:
+    """Call it before any thread is made, the log's included: every thread inherits it, and `Control` alone is told."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+
 class Control:
     """The thread that hears signals, whatever the hot thread waits for: the first one stops, the second one ends at once."""
 
     def __init__(self, stop: StopSignal) -> None:
         self._stop = stop
         self._ticked = time.monotonic()
-        # Blocked before any thread is made, so that every thread inherits it and this one alone is told.
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         self._thread = threading.Thread(target=self._listen, name="control", daemon=True)
 
     def start(self) -> None:
@@ -58,7 +61,10 @@ class Control:
 def run_standalone(
     definition: Definition, settings: Settings, logs: Logs, versions: Mapping[str, str], *, until_end: bool
 ) -> Ending:
-    """Run until stopped, replaced by a newer worker, or at the end. Raises FindingError for what is wrong at the start."""
+    """Run until stopped, replaced by a newer worker, or at the end. Raises FindingError for what is wrong at the start.
+
+    `hold_stop_signals` comes before it.
+    """
     if definition.paused:
         raise FindingError(_paused(definition))
     stop = StopSignal()
