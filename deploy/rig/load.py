@@ -241,9 +241,10 @@ class _Session:
 
     def _insert_items(self, cursor: Cursor) -> None:
         keys = {(self._fresh() % 10**9, f"s{self.number}-{self._chance.randint(0, 9)}"): 1 for _ in range(3)}
+        longest = 15_000 if self._chance.random() < 0.05 else 300
         cursor.executemany(
             "INSERT INTO item (a, b, gen_id, gen_no, ver, note, at) VALUES (%s, %s, %s, %s, %s, %s, NOW(3))",
-            [(a, b, *self._stamp(), ver, self._text(300)) for (a, b), ver in keys.items()],
+            [(a, b, *self._stamp(), ver, self._text(longest)) for (a, b), ver in keys.items()],
         )
         self._items.update(keys)
 
@@ -326,7 +327,7 @@ class _Session:
         return self._next_id
 
     def _text(self, longest: int) -> str | None:
-        """Text with what usually goes wrong: quotes, backslashes, line ends, other scripts; or NULL."""
+        """Text (characters of up to four bytes) with what usually goes wrong: quotes, backslashes, line ends, other scripts; or NULL."""
         if self._chance.random() < 0.1:
             return None
         length = self._chance.randint(0, longest)

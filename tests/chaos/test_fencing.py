@@ -14,8 +14,8 @@ from tests.instances import Figures, MakeInstance
 
 SHAPE = Shape(huge_rows=5_000, huge_every=40, ddl_every=0)
 SEED = 4
-REPLACED = 4
-"""Exit code of a worker that found a newer owner (conflict)."""
+REPLACED = 0
+"""Exit code of a worker that found a newer owner: nothing is wrong."""
 
 
 def _published(worker: Worker) -> float:
@@ -63,6 +63,7 @@ def test_a_stopped_and_replaced_worker_publishes_nothing_more(make_instance: Mak
     assert len(set(epochs)) == 3
     assert code >= 0, f"the replaced worker died of a signal instead of leaving\n{first.said()}"
     assert code == REPLACED, f"exit code {code}\n{first.said()}"
+    assert "instance.replaced" in [line["event"] for line in first.log()]
     figures({"replaced_exit_code": code, "epochs": sorted(set(epochs)), "messages": report.messages, **report.verdicts})
 
 

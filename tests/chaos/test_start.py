@@ -17,18 +17,23 @@ from tests.chaos.kill_loop import KILLED, finish, hits, positions, run_of
 from tests.instances import MakeInstance
 
 BEFORE_ROWS = (
-    "position.after_read",
-    "source.first_event",
-    "txn.after_gtid",
-    "kafka.after_begin",
-    "kafka.before_commit",
+    "position.after_read@1",
+    "source.first_event@1",
+    "txn.after_gtid@1",
+    "kafka.after_begin@1",
+    "kafka.mid_rows@1",
+    "kafka.before_commit@2",  # the first one is the claim's
 )
+BEFORE_CLAIM = ("producer.after_init@1", "epoch.claimed@1", "kafka.before_commit@1")
 
 
 def _rows(instance: Instance, first: int, count: int = 50) -> None:
-    rows = ", ".join(f"({number}, 1, 1, 1, 'x', 1)" for number in range(first, first + count))
-    columns = "id, gen_id, gen_no, ver, name, amount"
-    instance.source.run(f"INSERT INTO `{instance.database}`.account ({columns}) VALUES {rows}")
+    """One transaction, whose first row is so large that it comes in several reads."""
+    rows = ", ".join(f"({number}, 1, 1, 1, 'x', 1)" for number in range(first, first + count - 1))
+    with instance.source.connect(instance.database, autocommit=False) as connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO item VALUES (%s, 'b', 1, 1, 1, REPEAT('x', 60000), NOW(3))", (first,))
+        cursor.execute(f"INSERT INTO account (id, gen_id, gen_no, ver, name, amount) VALUES {rows}")
+        connection.commit()
 
 
 def _claimed(instance: Instance) -> bool:
@@ -53,7 +58,7 @@ def test_latest_is_pinned_before_the_first_row(make_instance: MakeInstance, fail
     until(lambda: _claimed(instance), "the start is pinned")
     _rows(instance, 1000)
     assert worker.wait(60) == KILLED, worker.said()
-    assert hits(worker) == [failpoint]
+    assert hits(worker) == [failpoint.partition("@")[0]]
     _rows(instance, 2000)
     finish(instance)
     run = run_of(instance, start, base)
@@ -63,7 +68,7 @@ def test_latest_is_pinned_before_the_first_row(make_instance: MakeInstance, fail
 
 
 @pytest.mark.must_show(5)
-@pytest.mark.parametrize("failpoint", ["producer.after_init", "epoch.claimed", *BEFORE_ROWS])
+@pytest.mark.parametrize("failpoint", [*BEFORE_CLAIM, *BEFORE_ROWS])
 def test_a_start_by_time_survives_a_kill(make_instance: MakeInstance, failpoint: str) -> None:
     instance = make_instance("time")
     create_tables(instance.source, instance.database)
@@ -75,7 +80,7 @@ def test_a_start_by_time_survives_a_kill(make_instance: MakeInstance, failpoint:
     _rows(instance, 1000)
     worker = instance.run(failpoint=f"{failpoint}=crash")
     assert worker.wait(60) == KILLED, worker.said()
-    assert hits(worker) == [failpoint]
+    assert hits(worker) == [failpoint.partition("@")[0]]
     _rows(instance, 2000)
     finish(instance)
     report = verify(run_of(instance, start, base))
