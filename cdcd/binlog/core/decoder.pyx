@@ -222,7 +222,7 @@ cdef class Decoder:
 
     cdef uint64_t widened(self, uint32_t low) noexcept:
         """A 32-bit position as it continues `offset`: a huge transaction makes a file larger than 4 GiB."""
-        cdef uint64_t wide = (self.offset & ~<uint64_t>0xFFFFFFFF) | low
+        cdef uint64_t wide = (self.offset & ~<uint64_t>0xFFFFFFFFULL) | low
         if wide < self.offset and self.offset - wide > 0x7FFFFFFF:
             wide += <uint64_t>1 << 32
         return wide

@@ -53,12 +53,12 @@ cdef inline char* write_u32(char* at, uint32_t v) noexcept:
 
 cdef inline char* write_u64(char* at, uint64_t v) noexcept:
     """At most 20 digits."""
-    if v <= 0xFFFFFFFF:
+    if v <= 0xFFFFFFFFULL:
         return write_u32(at, <uint32_t>v)
-    if v < 10000000000000000:
+    if v < 10000000000000000ULL:
         return write_8(write_u32(at, <uint32_t>(v // 100000000)), <uint32_t>(v % 100000000))
-    at = write_u32(at, <uint32_t>(v // 10000000000000000))
-    v %= 10000000000000000
+    at = write_u32(at, <uint32_t>(v // 10000000000000000ULL))
+    v %= 10000000000000000ULL
     return write_8(write_8(at, <uint32_t>(v // 100000000)), <uint32_t>(v % 100000000))
 
 
@@ -186,7 +186,7 @@ cdef uint32_t take_group(Cursor* c, int digits, bint negative, bint first) excep
     if first:
         v ^= <uint32_t>1 << (bits - 1)
     if negative:
-        v ^= 0xFFFFFFFF if bits == 32 else (<uint32_t>1 << bits) - 1
+        v ^= <uint32_t>0xFFFFFFFFU >> (32 - bits)
     if v >= POWERS_OF_10[digits]:
         raise ShortRead(f"{v} in a group of {digits} decimal digits")
     return v

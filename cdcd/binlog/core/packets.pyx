@@ -13,7 +13,7 @@ cdef void build_crc_tables() noexcept:
     for i in range(256):
         crc = i
         for j in range(8):
-            crc = (crc >> 1) ^ (0xEDB88320 if crc & 1 else 0)
+            crc = (crc >> 1) ^ (0xEDB88320U if crc & 1 else 0)
         CRC_TABLES[0][i] = crc
     for i in range(256):
         crc = CRC_TABLES[0][i]
@@ -26,7 +26,7 @@ build_crc_tables()
 
 
 cdef uint32_t crc32(cbyte* p, Py_ssize_t n) noexcept:
-    cdef uint32_t crc = 0xFFFFFFFF
+    cdef uint32_t crc = 0xFFFFFFFFU
     cdef uint32_t low, high
     while n >= 8:
         low = crc ^ load_u32(p)

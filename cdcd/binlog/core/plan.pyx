@@ -236,7 +236,7 @@ cdef class Plan:
 cdef uint32_t murmur2_hash(cbyte* p, Py_ssize_t n) noexcept:
     """MurmurHash2, 32 bits, seed 0x9747b28c: the default partitioner of Kafka's Java clients."""
     cdef uint32_t m = 0x5BD1E995
-    cdef uint32_t h = 0x9747B28C ^ <uint32_t>n
+    cdef uint32_t h = 0x9747B28CU ^ <uint32_t>n
     cdef uint32_t k
     while n >= 4:
         k = load_u32(p) * m

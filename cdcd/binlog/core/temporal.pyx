@@ -57,9 +57,9 @@ cdef int render_datetime2(Out* out, const ColumnPlan* column, cbyte* p, Py_ssize
     cdef char* at
     sized(n, 5 + more)
     v = load_be(p, 5)
-    if v < 0x8000000000:
+    if v < 0x8000000000ULL:
         raise ShortRead(f"DATETIME below zero: 0x{v:010x}")
-    at = write_datetime(reserve(out, 48), v - 0x8000000000)
+    at = write_datetime(reserve(out, 48), v - 0x8000000000ULL)
     wrote(out, write_fraction(at, <uint32_t>load_be(p + 5, more), column.meta))
     return 0
 
@@ -141,7 +141,7 @@ cdef int render_datetime(Out* out, const ColumnPlan* column, cbyte* p, Py_ssize_
     cdef char* at
     sized(n, 8)
     v = load_u64(p)
-    if v > 99991231235959:
+    if v > 99991231235959ULL:
         raise ShortRead(f"DATETIME out of range: {v}")
     date = <uint32_t>(v // 1000000)
     clock = <uint32_t>(v % 1000000)

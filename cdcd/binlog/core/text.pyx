@@ -36,7 +36,7 @@ cdef enum:
 cdef inline bint plain8(uint64_t w) noexcept:
     """Whether none of eight bytes is a control character, quote, backslash or above 0x7F ("Determine if a word has a
     zero byte", S. E. Anderson's Bit Twiddling Hacks; a borrow only runs out of a byte that has been found)."""
-    cdef uint64_t ones = 0x0101010101010101
+    cdef uint64_t ones = 0x0101010101010101ULL
     return not ((w | w - ones * 0x20 | (w ^ ones * 0x22) - ones | (w ^ ones * 0x5C) - ones) & ones * 0x80)
 
 
