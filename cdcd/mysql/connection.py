@@ -3,7 +3,6 @@
 A control connection asks short questions (server variables, information_schema). It is never the dump's own.
 """
 
-import ipaddress
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ import pymysql
 from pymysql.connections import Connection as ClientConnection
 from pymysql.cursors import Cursor
 
+from cdcd.config.network import is_loopback
 from cdcd.errors import FindingError
 from cdcd.mysql.findings import source_finding, tls_files_finding
 
@@ -61,13 +61,6 @@ class Endpoint:
         if self.tls is not None:
             return self.tls
         return Tls("disabled") if is_loopback(self.host) else Tls()
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext | None:

@@ -1,19 +1,17 @@
 """Which statements changed tables between two places of a binlog: read once, kept, extended."""
 
-import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
 from cdcd.binlog.position import coordinate
-from cdcd.binlog.statements import StatementClass, classify, ddl_kind
+from cdcd.binlog.statements import StatementClass, classify, ddl_kind, may_touch
 from cdcd.mysql.connection import Endpoint
 from cdcd.mysql.scan import BinlogScan, Transaction, Watch, unwatched
 
 Place = tuple[str, int]
 """Binlog file and offset."""
 _LEAVES_COLUMNS = frozenset({"TRUNCATE", "CREATE INDEX"})
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_$-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +27,7 @@ class LoggedDdl:
     sql: str
 
     def may_touch(self, database: str, table: str) -> bool:
-        """Errs on the side of yes: the text is searched, not parsed."""
-        if self.databases and database.casefold() not in map(str.casefold, self.databases):
-            return False
-        if self._may_name(table):
-            return True
-        drops_database = re.search(r"\b(?:database|schema)\b", self.sql, re.IGNORECASE) is not None
-        return drops_database and (database == self.database or self._may_name(database))
-
-    def _may_name(self, name: str) -> bool:
-        """A name with other letters may stand in the text in any character set, or with doubled quotes: always."""
-        if not _PLAIN_NAME.fullmatch(name):
-            return True
-        whole = rf"(?<![\w$]){re.escape(name)}(?![\w$])"
-        return re.search(whole, self.sql, re.IGNORECASE) is not None
+        return may_touch(self.sql, self.database, self.databases, (database, table))
 
     def __str__(self) -> str:
         text = " ".join(self.sql.split())

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from cdcd.binlog.core.native import Plan, Route
+from cdcd.binlog.core.native import Plan, Route, Statement
 from cdcd.binlog.schema import TableSchema
-from cdcd.binlog.statements import may_name
+from cdcd.binlog.statements import may_touch
 from cdcd.config.tables import TableFilter
 from cdcd.formats.plan import Keying, compile_plan
 from cdcd.formats.template import Format
@@ -45,8 +45,9 @@ class Catalog:
             self._looked_up.add((schema.database, schema.table))
         return compile_plan(schema, self._template, self._route(schema), self._keying)
 
-    def doubtful(self, sql: str) -> set[tuple[str, str]]:
+    def doubtful(self, statement: Statement) -> set[tuple[str, str]]:
         """Tables whose looked-up names a statement may have changed; they will be looked up again."""
-        touched = {table for table in self._looked_up if may_name(sql, table[1])}
+        sql = statement.sql.decode("utf-8", "backslashreplace")
+        touched = {table for table in self._looked_up if may_touch(sql, statement.database, statement.databases, table)}
         self._looked_up -= touched
         return touched

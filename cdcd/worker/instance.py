@@ -160,7 +160,9 @@ class Instance:
             return Finding("event-malformed", "operator", str(error), remedy)
         counts = self._metrics.unsupported_events
         counts[str(error.event_type)] = counts.get(str(error.event_type), 0) + 1
-        remedy = "Nothing was skipped. Exclude the table, or mend the source's setting and set the position behind it"
+        remedy = (
+            "Nothing was skipped. Exclude the table or mend the source's setting; docs/findings.md tells how to go on"
+        )
         return Finding("event-unsupported", "operator", str(error), remedy)
 
     def _change(self, state: str, event: str, reason: str, **more: object) -> None:

@@ -36,7 +36,7 @@ class Statements:
         statement = decoder.statement
         sql = statement.sql.decode("utf-8", "replace")
         kind = classify(sql)
-        for database, table in self._catalog.doubtful(sql):
+        for database, table in self._catalog.doubtful(statement):
             decoder.forget(database, table)
         if not self._concerns(statement):
             return

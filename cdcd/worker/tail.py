@@ -62,8 +62,7 @@ class Tail:
             for _, _, _, values, _ in decoder.take_runs():
                 write(values)
             if step is Step.STATEMENT:
-                sql = decoder.statement.sql.decode("utf-8", "replace")
-                for database, table in catalog.doubtful(sql):
+                for database, table in catalog.doubtful(decoder.statement):
                     decoder.forget(database, table)
 
     def _examine(self) -> ServerStatus:
