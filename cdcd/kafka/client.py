@@ -47,9 +47,10 @@ class Trouble:
         told = (code for code in self._reasons if code in _TELLING and self._times[code] >= self._CONVINCING)
         return next((self._reasons[code] for code in told), None)
 
-    def reason(self) -> str:
-        """All that was heard, in words."""
-        return "; ".join(error.str() for error in self._reasons.values()) or "no answer"
+    def reason(self, error: KafkaError | None = None) -> str:
+        """All that was heard, in words; without a word, what `error` says."""
+        heard = "; ".join(error.str() for error in self._reasons.values())
+        return heard or (error.str() if error is not None else "no answer")
 
     def clear(self) -> None:
         """Forget what was heard before."""

@@ -186,7 +186,7 @@ def explained(error: KafkaError, trouble: Trouble, subject: Subject) -> FindingE
     if told is not None:
         return refused(told, subject)
     if error.code() in SILENT:
-        return unreachable(trouble.reason(), subject)
+        return unreachable(trouble.reason(error), subject)
     return refused(error, subject)
 
 

@@ -52,4 +52,4 @@ class Opening:
         if hopeless or self._trouble.telling() is not None:
             raise explained(error, self._trouble, subject)
         if time.monotonic() > self._deadline:
-            raise unreachable(self._trouble.reason(), subject)
+            raise unreachable(self._trouble.reason(error), subject)

@@ -104,10 +104,17 @@ class PositionTopic:
                 except KafkaException as error:
                     if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
                         raise
+                    self._check_rights(probe, timeout)
                 time.sleep(0.02)
         finally:
             probe.poll(0)
             probe.close()
+
+    def _check_rights(self, probe: Consumer, timeout: float) -> None:
+        """A topic that we may not see looks like none in other answers."""
+        error = probe.list_topics(self._topic, timeout).topics[self._topic].error
+        if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise KafkaException(error)
 
     def _newest(self, trouble: Trouble, low: int, high: int, timeout: float, patience: float) -> bytes | None:
         reader = self._consumer(trouble, "read_committed")
