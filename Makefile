@@ -43,7 +43,7 @@ test: venv ## unit and integration tests against real servers, and a short run o
 
 .PHONY: prove
 prove: venv ## the full counts of what each issue must show, one JSON line an item
-	@$(PYTHON) -m pytest -m prove $(ARGS)
+	@$(PYTHON) -m tests.prove $(ARGS)
 
 .PHONY: check
 check: venv ## format, lint, types, import rules

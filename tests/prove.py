@@ -1,0 +1,147 @@
+"""`make prove`: everything the issue must show, with the full counts; one JSON line an item on stdout, the rest on stderr.
+
+    {"item": 5, "passed": true, "tests": 19, "seconds": 312.4, "figures": [{"seed": 20261122, "kills": 30, ...}]}
+
+Items 3, 4, 5 and 7 are tests with the marker `must_show(item)`. Items 1, 2 and 6 are the make targets themselves: they are
+run and what they print is judged here.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ITEMS_OF_TESTS = (3, 4, 5, 7)
+ROWS_PER_SECOND = 150_000
+TRANSACTIONS_PER_SECOND = 50_000
+PEAK_RSS_MB = 200
+
+Line = dict[str, Any]
+
+
+class Collector:
+    """Pytest plugin: outcomes and figures by item."""
+
+    def __init__(self) -> None:
+        self.lines: dict[int, Line] = {}
+        self._items: dict[str, int] = {}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            marker = item.get_closest_marker("must_show")
+            if marker is not None:
+                self._items[item.nodeid] = int(marker.args[0])
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        item = self._items.get(report.nodeid)
+        if item is None or (report.when != "call" and report.passed):
+            return
+        line = self.lines.setdefault(item, {"item": item, "passed": True, "tests": 0, "seconds": 0.0, "figures": []})
+        line["tests"] += 1
+        line["passed"] = line["passed"] and report.passed
+        line["seconds"] = round(line["seconds"] + report.duration, 1)
+        line["figures"] += [value for name, value in report.user_properties if name == "figures"]
+        if not report.passed:
+            line.setdefault("failed", []).append(report.nodeid)
+
+
+def of_tests(items: set[int]) -> list[Line]:
+    """Run all tests of `items`, the long counts included."""
+    collector = Collector()
+    arguments = ["-m", "must_show", "-p", "no:cacheprovider", "tests"]
+    deselected = _Only(items)
+    saved, sys.stdout = sys.stdout, sys.stderr
+    try:
+        pytest.main(arguments, plugins=[collector, deselected])
+    finally:
+        sys.stdout = saved
+    empty = {"passed": False, "tests": 0}
+    return [collector.lines.get(item, {"item": item, **empty}) for item in sorted(items)]
+
+
+class _Only:
+    """Pytest plugin: leaves the tests of other items out."""
+
+    def __init__(self, items: set[int]) -> None:
+        self._items = items
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        marked = [(item, item.get_closest_marker("must_show")) for item in items]
+        dropped = [item for item, marker in marked if marker is None or marker.args[0] not in self._items]
+        items[:] = [item for item in items if item not in dropped]
+        config.hook.pytest_deselected(items=dropped)
+
+
+def demo() -> Line:
+    """Item 1."""
+    code, out, seconds = _run("-m", "deploy.demo")
+    last = out.strip().splitlines()[-1] if out.strip() else ""
+    found = re.fullmatch(
+        r"verified: (\d+) source rows changed, (\d+) messages, 0 missing, 0 duplicated, 0 out of order", last
+    )
+    return {"item": 1, "passed": code == 0 and found is not None, "seconds": seconds, "figures": [last]}
+
+
+def test_and_check() -> Line:
+    """Item 2: `make check`, and two runs of `make test` at the same time."""
+    began = time.monotonic()
+    check = subprocess.run(["make", "-s", "check"], stdout=sys.stderr, check=False).returncode
+    both = [subprocess.Popen(["make", "-s", "test"], stdout=sys.stderr) for _ in range(2)]
+    codes = [each.wait() for each in both]
+    return {
+        "item": 2,
+        "passed": not any([check, *codes]),
+        "seconds": round(time.monotonic() - began, 1),
+        "figures": [{"check": check, "tests": codes}],
+    }
+
+
+def bench() -> Line:
+    """Item 6: the figures of `make bench` against what the issue asks for."""
+    out = Path("build/bench.json")
+    code, _, seconds = _run("-m", "tests.bench", "--out", str(out))
+    cases = json.loads(out.read_text())["cases"] if code == 0 else {}
+    passed = bool(cases) and (
+        cases["bulk4"]["rows_per_second"]["median"] >= ROWS_PER_SECOND
+        and cases["oltp4"]["transactions_per_second"]["median"] >= TRANSACTIONS_PER_SECOND
+        and all(case["peak_rss_mb"]["max"] <= PEAK_RSS_MB for case in cases.values())
+    )
+    return {"item": 6, "passed": passed, "seconds": seconds, "figures": [cases]}
+
+
+def _run(*arguments: str) -> tuple[int, str, float]:
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    sys.stderr.write(done.stdout)
+    return done.returncode, done.stdout, round(time.monotonic() - began, 1)
+
+
+OTHERS: dict[int, Callable[[], Line]] = {1: demo, 2: test_and_check, 6: bench}
+
+
+def main() -> int:
+    """0 when every item asked for is shown."""
+    parser = argparse.ArgumentParser(prog="prove", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    every = sorted({*ITEMS_OF_TESTS, *OTHERS})
+    parser.add_argument("items", nargs="*", type=int, default=every, help=f"of {every}; all if none is named")
+    asked = set(parser.parse_args().items)
+    passed = [_printed(OTHERS[item]()) for item in sorted(asked & OTHERS.keys())]
+    if of := asked & set(ITEMS_OF_TESTS):
+        passed += [_printed(line) for line in of_tests(of)]
+    return 0 if all(passed) else 1
+
+
+def _printed(line: Line) -> bool:
+    print(json.dumps(line), flush=True)
+    return bool(line["passed"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
