@@ -145,6 +145,8 @@ class Mysql(Service):
             make_folder(self.folder / part, owned=True)
         if not (self.folder / "data").exists():
             self._clone()
+        # Left by a kill -9, it names a pid that may be another program's by now: mysqld would refuse to start.
+        (self.folder / "data/mysqld.sock.lock").unlink(missing_ok=True)
         port = ports.reserve(self.home, self.folder, ["port"])["port"]
         base = BASE.format(root=self.root, data=self.folder / "data", tmp=self.folder / "tmp")
         write(self.folder / "my.cnf", base + INSTANCE.format(folder=self.folder, port=port))
