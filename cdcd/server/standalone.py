@@ -50,7 +50,10 @@ class Control:
     def _listen(self) -> None:
         while True:
             self._ticked = time.monotonic()
-            if signal.sigtimedwait(STOP_SIGNALS, TICK_SECONDS) is None:
+            heard = signal.sigtimedwait(STOP_SIGNALS, TICK_SECONDS)
+            # A process that was stopped longer than the time-out and continued hears a signal that nobody sent: CPython
+            # then returns what lay in memory (its retry after EINTR ends at the deadline as if one had come).
+            if heard is None or heard.si_signo not in STOP_SIGNALS:
                 continue
             if self._stop.asked:
                 os._exit(1)

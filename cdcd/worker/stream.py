@@ -13,9 +13,6 @@ TORN_BYTES = 512
 """Bytes fed at a time while failpoints are set, so that faults also strike in the middle of events and transactions."""
 OUTPUT_BYTES = 1 << 20
 """Messages decoded at a time: what is held between the core and the producer."""
-PLANTED_BYTES = 512
-"""Bytes fed at a time while failpoints are planted: then the places inside an event, and between a transaction's GTID
-and its first row, are passed in every run and not by the luck of a read's end."""
 
 
 class Step(Enum):
@@ -37,7 +34,6 @@ class Stream:
         self._failpoint = failpoint
         self._torn = failpoint is not off
         self._pieces: Iterator[bytes] = iter(())
-        self._unfed = b""
         self._hungry = True
         self._ended = False
 
@@ -73,13 +69,6 @@ class Stream:
             return data
         self._pieces = (data[at : at + TORN_BYTES] for at in range(0, len(data), TORN_BYTES))
         return next(self._pieces, b"")
-
-    def _read(self, timeout: float) -> bytes:
-        if self._failpoint is off:
-            return self.dump.read(timeout)
-        data = self._unfed or self.dump.read(timeout)
-        self._unfed = data[PLANTED_BYTES:]
-        return data[:PLANTED_BYTES]
 
     def _feed(self, data: bytes) -> None:
         if not self.received_bytes:

@@ -79,6 +79,7 @@ def test_a_worker_stopped_between_transactions_leaves_too(make_instance: MakeIns
     until(lambda: working(second), "the second publishes")
     first.signal(signal.SIGCONT)
     assert first.wait(60) == REPLACED, first.said()
+    assert "instance.replaced" in [line["event"] for line in first.log()]
     _publishes_on(second)
     history = load.stop()
     assert second.stop() == 0, second.said()
