@@ -179,6 +179,8 @@ class TransactionalProducer:
         try:
             self._opened().commit_transaction(self._settings.transaction_timeout)
         except KafkaException as error:
+            # An abort behind a commit that may still be under way could end the next transaction instead (K4).
+            self.in_transaction = error.args[0].txn_requires_abort()
             self.fail(error.args[0], "commit a transaction")
         self.in_transaction = False
 

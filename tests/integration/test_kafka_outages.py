@@ -11,16 +11,17 @@ from cdcd.errors import FindingError, HoldingLost, Stopped
 from cdcd.kafka.producer import ProducerSettings
 from cdcd.kafka.sink import Sink
 from tests.servers import KafkaFactory, KafkaServer
-from tests.sinks import Place, record, until
+from tests.sinks import Place, record
 
 ROWS = 20_000
+KILL_AT = 4_250  # in mid transaction: a commit each thousand
 
 
 def _row(number: int) -> bytes:
     return b"%06d" % number + b"x" * 400
 
 
-def _publish_from_the_stored_position(place: Place) -> None:
+def _publish_from_the_stored_position(place: Place, under_way: threading.Event) -> None:
     """As a worker does: publish all rows, each lost holding taken over from what is stored."""
     sink = place.exactly_once(settings=ProducerSettings(transaction_timeout=10.0))
     epoch, deadline = 0, time.monotonic() + 120
@@ -36,7 +37,8 @@ def _publish_from_the_stored_position(place: Place) -> None:
                 done += 250
                 if done % 1000 == 0:
                     sink.checkpoint(record(epoch, done))
-                    time.sleep(0.05)
+                if done == KILL_AT:
+                    under_way.set()
         except HoldingLost:
             continue
         except FindingError as error:
@@ -51,9 +53,10 @@ def _publish_from_the_stored_position(place: Place) -> None:
 def test_a_broker_killed_and_restarted_in_mid_write_loses_and_repeats_nothing(kafka_server: KafkaFactory) -> None:
     broker = kafka_server()
     place = Place(broker.bootstrap)
+    under_way = threading.Event()
     with ThreadPoolExecutor(1) as thread:
-        published = thread.submit(_publish_from_the_stored_position, place)
-        until(place.values)
+        published = thread.submit(_publish_from_the_stored_position, place, under_way)
+        assert under_way.wait(60)
         broker.restart(kill=True)
         published.result()
     assert [found.value for found in place.records()] == [_row(number) for number in range(ROWS)]
