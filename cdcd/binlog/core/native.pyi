@@ -72,6 +72,8 @@ class Plan:
     ) -> None: ...
     schema: TableSchema
     route: Route
+    invalid_text: dict[str, int]
+    """Columns with values so far whose bytes were no text in their character set: shown with U+FFFD."""
 
 Run: TypeAlias = tuple[str, int, list[bytes | None], list[bytes], list[bytes]]
 """(topic, partition, keys, values, ids): messages of one partition in order; `ids` is empty without `id_prefix`."""

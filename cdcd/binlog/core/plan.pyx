@@ -229,6 +229,10 @@ cdef class Plan:
                 raise ValueError(f"a template names column {operand} of {self.n}")
         return Program(steps)
 
+    @property
+    def invalid_text(self):
+        return {self.schema.columns[i].name: self.columns[i].invalid for i in range(self.n) if self.columns[i].invalid}
+
     def __dealloc__(self):
         free(self.columns)
 
