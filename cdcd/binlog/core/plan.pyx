@@ -16,12 +16,6 @@ cdef struct Slot:
     int prefix
 
 
-cdef int decimal_size(int precision, int scale) noexcept:
-    """Bytes of a DECIMAL: nine digits in four bytes, fewer in as many as they need ("Fixed-Point Types", MySQL manual)."""
-    cdef int whole = precision - scale
-    return whole // 9 * 4 + (whole % 9 + 1) // 2 + scale // 9 * 4 + (scale % 9 + 1) // 2
-
-
 cdef dict FIXED_SIZES = {
     T_TINY: 1, T_SHORT: 2, T_INT24: 3, T_LONG: 4, T_LONGLONG: 8, T_YEAR: 1, T_DATE: 3, T_NEWDATE: 3, T_TIME: 3,
     T_DATETIME: 8, T_TIMESTAMP: 4, T_FLOAT: 4, T_DOUBLE: 8, T_NULL: 0,
@@ -47,7 +41,7 @@ cdef Slot slot_of(column) except *:
     elif kind == T_BIT:
         slot.fixed = (meta + 7) // 8
     elif kind == T_NEWDECIMAL:
-        slot.fixed = decimal_size(meta >> 8, meta & 0xFF)
+        slot.fixed = <int>decimal_bytes(meta >> 8, meta & 0xFF)
     elif kind == T_TIMESTAMP2:
         slot.fixed = 4 + (meta + 1) // 2
     elif kind == T_DATETIME2:
