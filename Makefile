@@ -50,7 +50,7 @@ check: venv ## format, lint, types, import rules
 	@$(PYTHON) -m ruff format --check --quiet || { $(PYTHON) -m ruff format --diff --quiet; exit 1; }
 	@$(PYTHON) -m ruff check --quiet
 	@$(PYTHON) -m mypy
-	@.venv/bin/lint-imports
+	@.venv/bin/lint-imports --no-logo
 
 .PHONY: bench
 bench: venv ## measure end to end beside its floors; table on the terminal, JSON in build/bench.json

@@ -4,11 +4,14 @@ A run's stacks carry its pid and a random word, so that runs side by side do not
 deleted by the next one.
 """
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from deploy.stack import sweep
+from tests.certificates import Certificate, certificate
 from tests.instances import figures, make_instance
 from tests.servers import KafkaFactory, KafkaServer, MysqlFactory, MysqlServer, Stacks
 
@@ -61,3 +64,14 @@ def database(mysql: MysqlServer) -> Iterator[str]:
     """A new, empty database of the shared MySQL server."""
     with mysql.database() as name:
         yield name
+
+
+@pytest.fixture(scope="session")
+def loopback_certificate() -> Iterator[Certificate]:
+    """A certificate that names 127.0.0.1, for `mysql_server(ssl_ca=..., ssl_cert=..., ssl_key=...)`; the servers' uid may read it."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        made = certificate(Path(folder), "127.0.0.1")
+        for path in (made.ca, made.cert, made.key):
+            path.chmod(0o644)
+        yield made

@@ -23,6 +23,7 @@ from cdcd.binlog.gtid import GtidSet
 from cdcd.errors import Finding, FindingError, Stopped
 from cdcd.mysql.connection import Endpoint, Tls, connect
 from cdcd.mysql.tap import BinlogDump, DumpRequest, TapBrokenError
+from tests.certificates import Certificate
 from tests.reading import a_request, binlog_end, endpoint_of, executed, opened, read_to_end
 from tests.servers import MysqlFactory, MysqlServer
 
@@ -385,6 +386,17 @@ def test_the_host_name_is_verified(mysql: MysqlServer) -> None:
     finding = finding_of(lambda: connect(endpoint_of(mysql, Tls("verify-identity", ca=str(mysql.ca)))))
     assert finding.code == "tls-untrusted"
     with connect(endpoint_of(mysql, Tls("verify-ca", ca=str(mysql.ca)))) as connection:
+        cipher = connection.row("SHOW STATUS LIKE 'Ssl_cipher'")
+        assert cipher is not None
+        assert cipher[1] != ""
+
+
+def test_a_certificate_that_names_the_host_is_accepted(
+    mysql_server: MysqlFactory, loopback_certificate: Certificate
+) -> None:
+    files = loopback_certificate
+    server = mysql_server(ssl_ca=str(files.ca), ssl_cert=str(files.cert), ssl_key=str(files.key))
+    with connect(endpoint_of(server, Tls("verify-identity", ca=str(files.ca)))) as connection:
         cipher = connection.row("SHOW STATUS LIKE 'Ssl_cipher'")
         assert cipher is not None
         assert cipher[1] != ""
