@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -49,6 +49,14 @@ class Http(Section):
     """Port; 0 takes a free one."""
 
 
+def _without_dot(name: str) -> str:
+    if "." in name:
+        raise ValueError(
+            "must not contain a dot: instance `b.c` of fleet `a` and `c` of `a.b` would share a position topic"
+        )
+    return name
+
+
 class Settings(BaseSettings):
     """Settings of a server."""
 
@@ -61,7 +69,7 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    cluster: Name = "default"
+    cluster: Annotated[Name, AfterValidator(_without_dot)] = "default"
     """Name of this fleet: part of transactional ids and position topics, so that two fleets can share a Kafka cluster."""
     server_id: Name = Field(default_factory=_host_name)
     """Name of this server, the same after a restart; without one the host name."""

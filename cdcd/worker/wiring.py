@@ -155,6 +155,7 @@ class Wiring:
         return position_topic_name(self._settings.cluster, self._definition.name)
 
     def _ensure_position_topic(self) -> None:
+        self._topics.check_brokers()
         PositionTopic(self._client, self._position_topic).ensure(self._topics, self._replication)
 
     def _router(self, recorded: dict[str, int]) -> Router:

@@ -38,6 +38,10 @@ def cluster(**fields: object) -> KafkaCluster:
     return KafkaCluster.model_validate({"bootstrap_servers": ["broker:9092"], **fields})
 
 
+def test_a_fleets_name_has_no_dot(tmp_path: Path) -> None:
+    assert "dot" in problems(toml(tmp_path, 'cluster = "eu.west"'))["cluster"]
+
+
 def test_without_anything_there_are_defaults(tmp_path: Path) -> None:
     settings = load_settings(toml(tmp_path, ""))
     assert (settings.cluster, settings.http.host, settings.http.port, settings.log_level) == (
