@@ -7,6 +7,9 @@ from cdcd.binlog.position import PositionRecord
 from cdcd.observe.metrics import InstanceMetrics
 from cdcd.worker.stream import Stream
 
+STEP_LIMIT = 1.0
+"""Seconds without a step after which "caught up" is no longer believed: a commit may hang, and more have come meanwhile."""
+
 
 class Figures:
     """What operators see of the pump. The hot thread writes, a scrape reads; neither waits for the other."""
@@ -32,9 +35,10 @@ class Figures:
 
     def lag(self, now: float) -> float | None:
         """Seconds; None before anything is known."""
-        if self._caught_up and self.metrics.source_connected:
-            return 0.0
-        return None if self._fresh_at is None else max(0.0, now - self._fresh_at)
+        if self._fresh_at is None:
+            return None
+        age = max(0.0, now - self._fresh_at)
+        return 0.0 if self._caught_up and self.metrics.source_connected and age < STEP_LIMIT else age
 
     def look(self, stream: Stream, *, caught_up: bool) -> None:
         """After each step; `caught_up`: the source has nothing more and all that it sent is published."""

@@ -4,6 +4,7 @@ from functools import cached_property
 
 from cdcd.binlog.compression import inflate
 from cdcd.binlog.core.native import Decoder
+from cdcd.binlog.position import Position
 from cdcd.config.definition import Definition
 from cdcd.config.kafka_cluster import client_properties
 from cdcd.config.network import Endpoint as Address
@@ -78,7 +79,7 @@ class Wiring:
             ensure_position_topic=self._ensure_position_topic,
             router=self._router,
             pump=self._pump,
-            lag=lambda held: LagWatch(held.endpoint, lambda: held.tracker.position, self.figures.metrics),
+            lag=lambda held: LagWatch(held.endpoint, self._stored_position, self.figures.metrics),
             stop=self._stop,
             failpoint=self._failpoint,
             until_end=until_end,
@@ -183,6 +184,11 @@ class Wiring:
             failpoint=self._failpoint,
             waiting=self._stop.insist,
         )
+
+    def _stored_position(self) -> Position | None:
+        """What Kafka has confirmed; what only waits for it is lag."""
+        record = self._sink.durable
+        return None if record is None else record.position
 
     def _rule(self) -> CommitRule:
         commit = self._definition.sink.commit
