@@ -4,15 +4,15 @@ import re
 from enum import Enum
 
 _SPACE_OR_COMMENT = re.compile(
-    r"(?:\s|--[^\n]*(?:\n|$)|\#[^\n]*(?:\n|$)|/\*(?![!M]).*?\*/|/\*M?!\d*|\*/|\()+", re.DOTALL
+    r"(?:\s++|--[^\n]*(?:\n|$)|\#[^\n]*(?:\n|$)|/\*(?!M?!).*?\*/|/\*M?!\d*|\*/|\()++", re.DOTALL
 )
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_$-]+", re.ASCII)
 _WORD = re.compile(r"[A-Za-z_]+")
-_LOOKED_AT = 4096  # characters of a statement that are read for its first words
 
 _ACCOUNT_OBJECTS = frozenset({"USER", "ROLE", "SERVER"})  # a server's OPTIONS hold a password
 _DDL = frozenset({"CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"})
-_DML = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "CALL", "DO"})
+# A SELECT is logged only for a stored function that changes rows (MySQL manual, "Stored Program Binary Logging").
+_DML = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "CALL", "DO", "SELECT"})
 
 
 class StatementClass(Enum):
@@ -29,12 +29,12 @@ class StatementClass(Enum):
 
 def first_words(sql: str, n: int = 3) -> tuple[str, ...]:
     """The first `n` words, upper case, comments skipped; the content of /*! ... */ counts, as the server executes it."""
-    text, at = sql[:_LOOKED_AT], 0
+    at = 0
     words: list[str] = []
     while len(words) < n:
-        if space := _SPACE_OR_COMMENT.match(text, at):
+        if space := _SPACE_OR_COMMENT.match(sql, at):
             at = space.end()
-        word = _WORD.match(text, at)
+        word = _WORD.match(sql, at)
         if word is None:
             break
         words.append(word.group().upper())

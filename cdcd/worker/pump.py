@@ -84,17 +84,20 @@ class Pump:
         self._stored = self._place()
 
     def run(self) -> Outcome:
-        """Raises FindingError, BinlogError, HoldingLost, Replaced."""
-        try:
-            while self._end is None or not self._end.reached(self._decoder):
-                self._turn()
-        except Stopped:
-            self._finish()
-            return "stopped"
+        """Raises FindingError, BinlogError, HoldingLost, Replaced; Stopped where a stop came too late to store anything."""
+        while self._end is None or not self._end.reached(self._decoder):
+            try:
+                asked, step = self._read()
+            except Stopped:
+                self._write()
+                self._finish()
+                return "stopped"
+            self._handle(asked, step)
         self._finish()
         return "end"
 
-    def _turn(self) -> None:
+    def _read(self) -> tuple[bool, Step]:
+        """Whether decoding was asked to stop at the next boundary, and what the step came to."""
         sink, decoder, now = self._sink, self._decoder, time.monotonic()
         asked = (self._end is not None and self._end.near(decoder)) or self._rule.wants_boundary(
             now, sink.open_since, sink.open_bytes
@@ -102,23 +105,28 @@ class Pump:
         patience = self._rule.patience(
             now, self._last_commit, sink.open_since, at_boundary=not decoder.in_transaction, longest=POLL_SECONDS
         )
-        step = self._stream.step(patience, stop_at_boundary=asked)
+        return asked, self._stream.step(patience, stop_at_boundary=asked)
+
+    def _handle(self, asked: bool, step: Step) -> None:
+        """A stop in here leaves messages unwritten that the decoder has handed out: nothing more may be stored then."""
         self._publish(step)
-        self._figures.look(
-            self._stream, caught_up=step is Step.IDLE and sink.open_since is None and not decoder.in_transaction
-        )
+        idle = step is Step.IDLE and self._sink.open_since is None
+        self._figures.look(self._stream, caught_up=idle and not self._decoder.in_transaction)
         if self._due(asked, step):
             self._commit()
 
     def _publish(self, step: Step) -> None:
         if self._decoder.in_transaction and not self._decoder.rows_done:
             self._failpoint("txn.after_gtid")
-        for topic, partition, keys, values, ids in self._decoder.take_runs():
-            self._sink.write(topic, partition, keys, values, ids or None)
+        self._write()
         if step is Step.STATEMENT:
             self._statements.handle(self._decoder)
         elif step is Step.IDLE:
             self._sink.poll()
+
+    def _write(self) -> None:
+        for topic, partition, keys, values, ids in self._decoder.take_runs():
+            self._sink.write(topic, partition, keys, values, ids or None)
 
     def _due(self, asked: bool, step: Step) -> bool:
         """A transaction that is larger than the budget is cut only after it was given the chance to end."""

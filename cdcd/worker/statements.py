@@ -51,6 +51,8 @@ class Statements:
             self._publish(decoder, statement, sql, self._route)
 
     def _concerns(self, statement: Statement) -> bool:
+        if statement.databases is None:
+            return True
         databases = statement.databases or (statement.database,)
         return any(self._tables.may_match_database(database) for database in databases)
 

@@ -95,11 +95,14 @@ cdef class Decoder:
         return self.gtids.take()
 
     def resume(self, str transaction, uint64_t rows_done):
+        if self.rows is None:
+            raise ValueError("a decoder without catalog does not read rows: it cannot go on inside a transaction")
         self.expected = transaction
         self.rows.skip = rows_done
 
     def forget(self, str database, str table):
-        self.rows.forget(database, table)
+        if self.rows is not None:
+            self.rows.forget(database, table)
 
     @property
     def transaction(self):
@@ -205,12 +208,18 @@ cdef class Decoder:
             return R_NONE
         read_header(&event, next.at, left(&next))
         self.event_type = event.type
+        if not self.in_transaction:
+            raise ShortRead("a compressed transaction goes on after its end")
+        if event.type in OUTER_TYPES:
+            raise ShortRead(f"an event of type {event.type} in a compressed transaction")
         return self.handle_body(&event)
 
     cdef int account(self, const Event* event) except -1:
         """Follow the position, and prove that no byte of a transaction is missing (binlog.md section 9)."""
         cdef uint64_t end
-        if event.log_pos != 0 and not event.flags & FLAG_ARTIFICIAL and event.type not in (E_HEARTBEAT, E_HEARTBEAT_V2):
+        if event.type == E_HEARTBEAT or event.type == E_HEARTBEAT_V2:
+            return 0     # not part of the file
+        if (event.log_pos != 0 or self.ends_at_4_gib(event)) and not event.flags & FLAG_ARTIFICIAL:
             end = self.widened(event.log_pos)
             if self.in_transaction and end - event.size != self.offset:
                 raise ShortRead(f"it starts at {end - event.size}, the one before ended at {self.offset}: events are missing")
@@ -219,6 +228,10 @@ cdef class Decoder:
         if self.in_transaction:
             self.transaction_done += event.size
         return 0
+
+    cdef inline bint ends_at_4_gib(self, const Event* event) noexcept:
+        """Then log_pos, which counts in 32 bits, is 0 as if it said nothing."""
+        return self.in_transaction and (self.offset + event.size) & 0xFFFFFFFF == 0
 
     cdef uint64_t widened(self, uint32_t low) noexcept:
         """A 32-bit position as it continues `offset`: a huge transaction makes a file larger than 4 GiB."""
@@ -235,7 +248,7 @@ cdef class Decoder:
             return R_NONE if self.rows is None else self.rows.announce(event)
         if kind == E_GTID or kind == E_ANONYMOUS or kind == E_TAGGED:
             return self.handle_gtid(event)
-        if kind == E_QUERY:
+        if kind == E_QUERY or kind == E_EXECUTE_LOAD:
             return self.handle_query(event)
         if kind == E_XID:
             return self.end_transaction()
@@ -256,7 +269,7 @@ cdef class Decoder:
         if kind == E_PREVIOUS_GTIDS:
             self.previous_gtids = PyBytes_FromStringAndSize(<const char*>event.body, event.body_size)
             return R_NONE
-        if kind in (E_STOP, E_ROWS_QUERY, E_TRANSACTION_CONTEXT, E_VIEW_CHANGE):
+        if kind in NOTHING_TO_DO:
             return R_NONE
         if self.rows is None and kind in UNSUPPORTED:
             return self.end_transaction() if kind == E_XA_PREPARE else R_NONE   # a scan only looks for positions
@@ -385,6 +398,8 @@ cdef class Decoder:
             read_tagged_gtid(&c, &self.gtid)
         else:
             read_gtid(&c, &self.gtid)
+        if event.type != E_ANONYMOUS:
+            check_gtid(&self.gtid)
         self.begin_transaction(event, event.type != E_ANONYMOUS)
         return R_NONE
 
@@ -418,24 +433,36 @@ cdef class Decoder:
     cdef int handle_query(self, const Event* event) except -1:
         cdef Cursor c = cursor(event.body, event.body_size)
         cdef Query query
-        read_query(&c, &query)
+        read_query(&c, &query, event.type == E_EXECUTE_LOAD)
         if text_is(&query, b"BEGIN", 5):
             if not self.in_transaction:
                 self.begin_without_gtid(event)
             self.begun = True
             return R_NONE
-        if text_is(&query, b"COMMIT", 6) or text_is(&query, b"ROLLBACK", 8):
+        if text_is(&query, b"COMMIT", 6):
+            return self.end_transaction()
+        if text_is(&query, b"ROLLBACK", 8):
+            self.refuse_rollback()
             return self.end_transaction()
         return self.handle_statement(event, &query)
+
+    cdef int refuse_rollback(self) except -1:
+        """Logged only where changes of tables without transactions are among the rows, which stay while others go."""
+        if self.rows_done:
+            raise UnsupportedEvent("a ROLLBACK after row changes: which of them were made cannot be told from the binlog")
+        return 0
 
     cdef int handle_statement(self, const Event* event, const Query* query) except -1:
         """A DDL is a transaction by itself: GTID, then this. Inside BEGIN it is CREATE TABLE ... SELECT, or DML."""
         cdef bint alone
         text = PyBytes_FromStringAndSize(<const char*>query.text, min(query.size, 24)).upper()
-        if text.startswith((b"SAVEPOINT", b"ROLLBACK TO", b"RELEASE SAVEPOINT")):
+        if text.startswith((b"SAVEPOINT", b"RELEASE SAVEPOINT")):
             return R_NONE
-        if text.startswith(b"XA ") and self.rows is not None:
-            raise UnsupportedEvent("XA transactions are not published by this version of cdcd")
+        if text.startswith(b"ROLLBACK TO"):
+            self.refuse_rollback()
+            return R_NONE
+        if text.startswith(b"XA "):
+            return self.handle_xa(text)
         if not self.in_transaction:
             self.begin_without_gtid(event)
         alone = not self.begun
@@ -446,8 +473,18 @@ cdef class Decoder:
             self.end_transaction()
         return R_STATEMENT
 
+    cdef int handle_xa(self, bytes text) except -1:
+        """A scan only wants to know where transactions end: XA START ... XA END, XA_PREPARE; or XA COMMIT by itself."""
+        if self.rows is not None:
+            raise UnsupportedEvent("XA transactions are not published by this version of cdcd")
+        if text.startswith((b"XA COMMIT", b"XA ROLLBACK")):
+            return self.end_transaction()
+        return R_NONE
+
     cdef int handle_payload(self, const Event* event) except -1:
         if self.rows is None:
             return self.end_transaction()      # a scan does not look inside
+        if self.inflate is None:
+            raise UnsupportedEvent("a compressed transaction, and this decoder was given nothing to unpack it with")
         self.payload = Payload(self.inflate(*read_payload(event)))
         return R_NONE

@@ -175,6 +175,11 @@ cdef int write_columns(Plan plan, Program program, const Value* image, const Val
         value = &image[op.column]
         if value.size == VALUE_ABSENT and fallback != NULL:
             value = &fallback[op.column]
+        if value.size == VALUE_ABSENT:
+            raise UnsupportedEvent(
+                f"a row image of {plan.schema.name} lacks column {plan.schema.columns[op.column].name}, on which its key"
+                " or partition depends (some session has binlog_row_image MINIMAL or NOBLOB)"
+            )
         write_value(out, &plan.columns[op.column], value)
     return 0
 

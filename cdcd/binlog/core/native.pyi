@@ -24,7 +24,8 @@ class Statement:
     """The session's default database, or empty."""
     sql: bytes
     databases: tuple[str, ...] | None
-    """Databases the statement changes, as the source logged them; None where it does not say (too many)."""
+    """Databases the statement changes, as the source logged them; () where it logged none, None where they are too many
+    to be listed."""
     in_transaction: bool
     """True inside BEGIN ... COMMIT; a DDL outside ends its own transaction."""
     error: int
@@ -83,7 +84,7 @@ class Decoder:
 
     `catalog` is asked once for each distinct TABLE_MAP: a Plan for a table to publish, None for one to leave out.
     Without a catalog rows are stepped over unread (scans: transactions, statements and positions only).
-    `inflate(compression, data)` yields the pieces of a compressed transaction; without it they are stepped over.
+    `inflate(compression, data)` yields the pieces of a compressed transaction; only scans can do without.
     `id_prefix`: give each message an identity `<prefix>;<seq>;<transaction>` (for headers).
     """
 

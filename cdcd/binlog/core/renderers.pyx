@@ -108,6 +108,8 @@ cdef int plan_labels(ColumnPlan* plan, object column, list keep) except -1:
     if charset is None or not column.labels:
         raise UnsupportedEvent(f"column {column.name!r}: the labels of its ENUM or SET are not known")
     plan.n_labels = len(column.labels)
+    if plan.n_labels > (64 if plan.type == T_SET else 65535):
+        raise MalformedEvent(f"column {column.name!r} has {plan.n_labels} labels")
     plan.labels = <Label*>keep_bytes(bytes(plan.n_labels * sizeof(Label)), keep)
     for i in range(plan.n_labels):
         label = escaped(charset.decode(column.labels[i])[0])

@@ -5,6 +5,9 @@ cdef enum:
     NO_TABLE = -1
 
 
+cdef uint64_t DUMMY_ID = 0xFFFFFFFFFFFF    # of a rows event without rows, which only ends a statement
+
+
 cdef class Table:
     """How to read a table's rows and, unless they are left out, what to make of them."""
 
@@ -60,7 +63,11 @@ cdef class Rows:
         self.last = None
 
     cdef int forget(self, str database, str table) except -1:
-        self.by_map = {m: t for m, t in self.by_map.items() if (t.schema.database, t.schema.table) != (database, table)}
+        cdef Table known
+        for map in list(self.by_map):
+            known = self.by_map[map]
+            if known.schema.database == database and known.schema.table == table:
+                del self.by_map[map]
         self.drop_ids()
         return 0
 
@@ -89,10 +96,10 @@ cdef class Rows:
         table.schema = read_table_map(event.body, event.body_size, self.id_size)
         table.plan = self.catalog(table.schema)
         table.layout = Layout(table.schema.columns)
+        self.reserve(table.layout.n)
         if len(self.by_map) >= MOST_TABLES:
             self.by_map = {}
         self.by_map[map] = table
-        self.reserve(table.layout.n)
         return table
 
     cdef int reserve(self, Py_ssize_t n) except -1:
@@ -111,11 +118,15 @@ cdef class Rows:
     cdef int read(self, const Event* event) except -1:
         """WRITE, UPDATE, DELETE: every row of the event becomes messages, or an error."""
         cdef Cursor c = cursor(event.body, event.body_size)
-        cdef Table table = self.table_named(&c, event.type)
-        cdef Layout layout = table.layout
+        cdef Table table
+        cdef Layout layout
         cdef cbyte* first
         cdef cbyte* second = NULL
         cdef Py_ssize_t n_first, n_second = 0
+        if load_le(c.at, self.id_size if left(&c) >= self.id_size else 0) == DUMMY_ID:
+            return 0
+        table = self.table_named(&c, event.type)
+        layout = table.layout
         if take_packed(&c) != <uint64_t>layout.n:
             raise ShortRead(f"the rows have another number of columns than the table map of {table.schema.name}")
         first = take(&c, (layout.n + 7) // 8)
@@ -123,6 +134,8 @@ cdef class Rows:
         if event.type == E_UPDATE or event.type == E_UPDATE_V1:
             second = take(&c, (layout.n + 7) // 8)
             n_second = count_bits(second, layout.n)
+        if n_first + n_second == 0:
+            return self.read_empty(event.type, table, &c, first)
         while left(&c):
             if second != NULL:
                 layout.read_image(&c, first, n_first, self.before)
@@ -137,6 +150,15 @@ cdef class Rows:
                 layout.read_image(&c, first, n_first, self.before)
                 if self.wanted(table.plan):
                     self.messages.delete(table.plan, self.before)
+        return 0
+
+    cdef int read_empty(self, int kind, Table table, Cursor* c, cbyte* none) except -1:
+        """binlog_row_image=MINIMAL logs `INSERT INTO t VALUES ()` as an image without columns: one row of no bytes."""
+        if left(c) or (kind != E_WRITE and kind != E_WRITE_V1):
+            raise ShortRead(f"rows of {table.schema.name} without any column")
+        table.layout.read_image(c, none, 0, self.after)
+        if self.wanted(table.plan):
+            self.messages.insert(table.plan, self.after)
         return 0
 
     cdef Table table_named(self, Cursor* c, int kind):

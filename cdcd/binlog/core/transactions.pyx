@@ -34,6 +34,26 @@ cdef int read_gtid(Cursor* c, Gtid* gtid) except -1:
     return 0
 
 
+cdef int64_t LAST_NUMBER = 0x7FFFFFFFFFFFFFFE     # GNO_END is one more (MySQL source, sql/rpl_gtid.h)
+
+
+cdef int check_gtid(const Gtid* gtid) except -1:
+    """Numbers count from 1; a tag is `[a-z_][a-z0-9_]{0,31}` (MySQL manual, "GTID Format and Storage")."""
+    cdef Py_ssize_t i
+    cdef char c
+    if not 1 <= gtid.number <= LAST_NUMBER:
+        raise ShortRead(f"a GTID with number {gtid.number}")
+    for i in range(gtid.tag_size):
+        c = gtid.tag[i]
+        if not (c'a' <= c <= c'z' or c == c'_' or (i and c'0' <= c <= c'9')):
+            raise ShortRead(f"a GTID tag with the byte 0x{<uint8_t>c:02x}")
+    return 0
+
+
+cdef enum:
+    LAST_GTID_FIELD = 11     # group ticket
+
+
 cdef uint64_t take_field(Cursor* c) except? 0xFFFFFFFFFFFFFFFF:
     """Integer of mysql::serialization: as many bytes follow the first as that has trailing one bits."""
     cdef uint64_t first = take(c, 1)[0]
@@ -51,13 +71,17 @@ cdef int64_t take_signed_field(Cursor* c) except? -1:
 
 
 cdef int read_tagged_gtid(Cursor* c, Gtid* gtid) except -1:
-    """GTID_TAGGED (42): a serialised message of numbered fields, ascending; fields after the known ones are ignorable."""
-    cdef int i, field
+    """GTID_TAGGED (42): a serialised message of numbered fields, ascending; the header says up to which they matter."""
+    cdef int i
+    cdef uint64_t field, last
     memset(gtid, 0, sizeof(Gtid))
-    for i in range(3):       # format version, size, last field that must be understood
-        take_field(c)
+    take_field(c)            # format version
+    take_field(c)            # size
+    last = take_field(c)     # field that must be understood
+    if last > LAST_GTID_FIELD:
+        raise UnsupportedEvent(f"a GTID event whose field {last} must be understood; cdcd knows those up to {LAST_GTID_FIELD}")
     while left(c):
-        field = <int>take_field(c)
+        field = take_field(c)
         if field == 0 or field == 9 or field == 10:
             take_field(c)
         elif field == 1:
@@ -168,8 +192,10 @@ cdef inline bint text_is(const Query* query, const char* text, Py_ssize_t size) 
     return query.size == size and memcmp(query.text, text, size) == 0
 
 
-cdef int read_query(Cursor* c, Query* query) except -1:
+cdef int read_query(Cursor* c, Query* query, bint load) except -1:
+    """QUERY, or with `load` EXECUTE_LOAD_QUERY: file id, two positions in the text and a flag stand before the rest."""
     cdef cbyte* fixed = take(c, 13)
+    take(c, 13 if load else 0)
     cdef Py_ssize_t status_size = load_u16(fixed + 11)
     query.database_size = fixed[8]
     query.error = load_u16(fixed + 9)
@@ -185,7 +211,7 @@ cdef dict STATUS_SIZES = {0: 4, 1: 8, 3: 4, 4: 6, 7: 2, 8: 2, 9: 8, 10: 4, 13: 3
 
 
 cdef object updated_databases(Cursor status):
-    """Names of status variable 12 (Q_UPDATED_DB_NAMES), or None where the statement does not carry them."""
+    """Names of status variable 12 (Q_UPDATED_DB_NAMES); () where the statement has none, None where it cannot be known."""
     cdef Cursor c = status
     cdef int key, count
     while left(&c):
@@ -207,7 +233,7 @@ cdef object updated_databases(Cursor status):
             take(&c, take(&c, 1)[0])
         else:
             return None         # unknown variables are never fatal; what follows them cannot be read
-    return None
+    return ()
 
 
 cdef object read_statement(const Query* query, bint in_transaction):
