@@ -1,5 +1,6 @@
 """Binlog events by hand, from the layouts of the MySQL manual ("Binary Log Events") and binlog.md: the decoder's input
-where a server would hardly produce it."""
+where a server would hardly produce it.
+"""
 
 import struct
 import uuid

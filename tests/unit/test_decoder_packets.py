@@ -1,5 +1,7 @@
 """From the socket's bytes to events: however they are cut, whatever is wrong with them."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,7 +51,7 @@ def test_the_stream_itself() -> None:
 @given(st.lists(st.integers(0, len(STREAM.data)), max_size=30))
 def test_any_split_gives_the_same(cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(STREAM.data)]
-    heard = hear(STREAM.data[a:b] for a, b in zip(places, places[1:], strict=False))
+    heard = hear(STREAM.data[a:b] for a, b in itertools.pairwise(places))
     assert heard.messages == WHOLE.messages
     assert [statement.sql for statement in heard.statements] == [statement.sql for statement in WHOLE.statements]
     assert heard.controls == WHOLE.controls

@@ -99,7 +99,9 @@ def test_a_map_that_changed_in_nothing_but_its_metadata() -> None:
     """One byte of an otherwise equal map: a wider VARCHAR has two bytes of length."""
     wide = table_map(columns=(("id", 3, b""), ("name", 15, b"\x2c\x01")))
     long = b"\x00" + struct.pack("<iH", 2, 3) + b"abc"
-    found = messages(table_map(), rows(WRITE, image(1, "a")), wide, rows(WRITE, long), table_map(), rows(WRITE, image(3, "c")))
+    found = messages(
+        table_map(), rows(WRITE, image(1, "a")), wide, rows(WRITE, long), table_map(), rows(WRITE, image(3, "c"))
+    )
     assert found == ['+orders "id":"1","name":"a"', '+orders "id":"2","name":"abc"', '+orders "id":"3","name":"c"']
 
 
@@ -163,7 +165,9 @@ def test_four_bytes_of_table_id() -> None:
     """MySQL 5.0 and older say so by the length of the TABLE_MAP's post-header."""
     dump = Dump().add(fde(table_map_post_header=6))
     change = rows(WRITE_V1, image(1, "a"), id_size=4)
-    assert hear(dump.transaction(1, BEGIN, table_map(id_size=4), change, COMMIT)).messages == ['+orders "id":"1","name":"a"']
+    assert hear(dump.transaction(1, BEGIN, table_map(id_size=4), change, COMMIT)).messages == [
+        '+orders "id":"1","name":"a"'
+    ]
 
 
 def test_dummy_rows_event() -> None:
@@ -187,7 +191,9 @@ def test_an_insert_of_defaults_alone() -> None:
     assert messages(table_map(key=()), rows(WRITE, present=[])) == ["+orders "]
 
 
-@pytest.mark.parametrize("event", [rows(WRITE, b"\x00", present=[]), rows(UPDATE, b"\x00", present=[]), rows(DELETE, present=[])])
+@pytest.mark.parametrize(
+    "event", [rows(WRITE, b"\x00", present=[]), rows(UPDATE, b"\x00", present=[]), rows(DELETE, present=[])]
+)
 def test_rows_without_columns_end(event: Event) -> None:
     """Reading them takes no bytes: it must not go on for ever."""
     with pytest.raises(MalformedEvent, match=r"rows of shop\.orders without any column"):

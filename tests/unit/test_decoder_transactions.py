@@ -86,8 +86,17 @@ def test_fields_of_newer_servers() -> None:
 
 @pytest.mark.parametrize(
     "event",
-    [gtid(0), gtid(-1), gtid(2**63 - 1), tagged(0), tagged(1, b'a"b'), tagged(1, b"Blue"), tagged(1, b"1a")]
-    + [tagged(1, b"\xc3\xa4"), tagged(1, b"t" * 33)],
+    [
+        gtid(0),
+        gtid(-1),
+        gtid(2**63 - 1),
+        tagged(0),
+        tagged(1, b'a"b'),
+        tagged(1, b"Blue"),
+        tagged(1, b"1a"),
+        tagged(1, b"\xc3\xa4"),
+        tagged(1, b"t" * 33),
+    ],
 )
 def test_impossible_gtids(event: Event) -> None:
     assert isinstance(refused(Dump().add(event)), MalformedEvent)
@@ -209,7 +218,9 @@ def test_a_ddl_is_a_transaction() -> None:
 def test_create_table_select() -> None:
     ctas = query("CREATE TABLE `orders` (`id` int) START TRANSACTION")
     heard = hear(Dump().transaction(3, BEGIN, ctas, *ONE_ROW, COMMIT))
-    assert [(statement.in_transaction, statement.sql[:12]) for statement in heard.statements] == [(True, b"CREATE TABLE")]
+    assert [(statement.in_transaction, statement.sql[:12]) for statement in heard.statements] == [
+        (True, b"CREATE TABLE")
+    ]
     assert (heard.messages, heard.decoder.transactions) == ([MESSAGE], 1)
 
 
