@@ -6,7 +6,6 @@ from typing import Any, cast
 import pytest
 
 from cdcd.observe.metrics import InstanceMetrics
-from cdcd.worker import figures
 from cdcd.worker.figures import Figures
 
 STREAM: Any = SimpleNamespace(
@@ -30,7 +29,7 @@ STREAM: Any = SimpleNamespace(
 @pytest.fixture
 def caught_up(monkeypatch: pytest.MonkeyPatch) -> Figures:
     """At the time 1000 the source had nothing more."""
-    monkeypatch.setattr(figures.time, "time", lambda: 1000.0)
+    monkeypatch.setattr("cdcd.worker.figures.time.time", lambda: 1000.0)
     made = Figures(InstanceMetrics())
     made.metrics.source_connected = 1
     made.look(STREAM, caught_up=True)
