@@ -18,6 +18,7 @@ help: ## this list
 .PHONY: venv
 venv: ## .venv with all dependencies and the native core; done by itself before every other target
 	@mkdir -p build
+	@command -v flock >/dev/null || { echo "the command 'flock' is missing: apt-get install util-linux" >&2; exit 1; }
 	@flock build/venv.lock $(MAKE) --no-print-directory -s .venv/.core
 
 .venv/.dependencies: requirements/dev.lock
@@ -33,16 +34,20 @@ venv: ## .venv with all dependencies and the native core; done by itself before 
 		|| { cat build/core.log >&2; exit 1; }
 	@touch $@
 
+.PHONY: servers
+servers: venv
+	@$(PYTHON) deploy/stack check
+
 .PHONY: demo
-demo: venv ## two instances, a workload, a kill -9, and the proof; KEEP=1 leaves all running
+demo: venv servers ## two instances, a workload, a kill -9, and the proof; KEEP=1 leaves all running
 	@$(PYTHON) -m deploy.demo $(if $(KEEP),--keep) $(ARGS)
 
 .PHONY: test
-test: venv ## unit and integration tests against real servers, and a short run of the fault tests
+test: venv servers ## unit and integration tests against real servers, and a short run of the fault tests
 	@$(PYTHON) -m pytest -m "not prove" $(ARGS)
 
 .PHONY: prove
-prove: venv ## the full counts of what each issue must show, one JSON line an item
+prove: venv servers ## the full counts of what each issue must show, one JSON line an item
 	@$(PYTHON) -m tests.prove $(ARGS)
 
 .PHONY: check
@@ -53,7 +58,7 @@ check: venv ## format, lint, types, import rules
 	@.venv/bin/lint-imports --no-logo
 
 .PHONY: bench
-bench: venv ## measure end to end beside its floors; table on the terminal, JSON in build/bench.json
+bench: venv servers ## measure end to end beside its floors; table on the terminal, JSON in build/bench.json
 	@$(PYTHON) -m tests.bench $(ARGS)
 
 .PHONY: lock

@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "--kafka-sasl", action="store_true", default=None, help="add a listener with accounts; ACLs in force"
     )
     up.add_argument("--kafka-heap", metavar="SIZE", help="Java heap of a broker (512m)")
+    command("check", _check, "whether this machine has what the servers need", services=True)
     down = command("down", _down, "stop servers, keep their data", services=True)
     down.add_argument("--kill", action="store_true", help="with SIGKILL")
     restart = command("restart", _restart, "stop and start on the same ports", services=True)
@@ -79,6 +80,12 @@ def _up(options: argparse.Namespace) -> int:
     stack.up(*options.services, mysql=_mysql(options), kafka=_kafka(options, stack))
     sys.stderr.write(f"{options.name}: up in {time.monotonic() - started:.1f} s\n")
     return _print_env(stack, "shell")
+
+
+def _check(options: argparse.Namespace) -> int:
+    missing = Stack(options.name).missing(*options.services)
+    sys.stderr.write("".join(f"deploy/stack: {line}\n" for line in missing))
+    return 1 if missing else 0
 
 
 def _mysql(options: argparse.Namespace) -> MysqlSettings | None:

@@ -45,10 +45,16 @@ Acquire::Check-Valid-Until "false";
 """
 
 
-def require(program: str, package: str) -> None:
-    """The program is on this machine, or one line says how to get it."""
-    if not shutil.which(program):
-        fail(f"the command {program!r} is missing: apt-get install {package}")
+def check() -> None:
+    """Fail when this machine cannot read Debian packages."""
+    for program in ("apt-get", "apt-config", "dpkg-deb"):
+        if not shutil.which(program):
+            fail(
+                f"the command {program!r} is missing: MySQL comes from Debian packages, use a machine with apt and dpkg"
+            )
+    if not KEYRING.exists():
+        fail(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
+    mirror()
 
 
 def mirror() -> str:
@@ -85,10 +91,6 @@ class Suite:
         return folder
 
     def _download(self, folder: Path, packages: Sequence[str]) -> None:
-        for program in ("apt-get", "apt-config", "dpkg-deb"):
-            require(program, "apt dpkg")
-        if not KEYRING.exists():
-            fail(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
         new = make_folder(scratch(folder))
         apt = scratch(folder.with_name(f"{folder.name}-apt"))
         try:

@@ -64,9 +64,14 @@ class Jars:
     def class_path(self, home: Home) -> str:
         return f"{self.folder(home)}/*"
 
+    def check(self, home: Home) -> None:
+        """Fail when this machine has no Java, or no Maven while it is needed."""
+        java()
+        if not self.folder(home).exists() and not shutil.which("mvn"):
+            fail("the command 'mvn' is missing: apt-get install maven")
+
     def fetch(self, home: Home, say: Say) -> None:
         """Download with Maven what is not in the cache yet."""
-        java()
         folder = self.folder(home)
         with home.lock(folder.name):
             if not folder.exists():
@@ -74,8 +79,6 @@ class Jars:
                 self._download(folder)
 
     def _download(self, folder: Path) -> None:
-        if not shutil.which("mvn"):
-            fail("the command 'mvn' is missing: apt-get install maven")
         new = make_folder(scratch(folder))
         dependencies = "".join(DEPENDENCY.format(*item.split(":")) for item in self.coordinates)
         write(new / "pom.xml", POM.format(name=self.name, dependencies=dependencies))

@@ -69,6 +69,9 @@ class Kafka(Service):
             )
         self.settings = settings or self.settings
 
+    def check(self) -> None:
+        JARS.check(self.home)
+
     def install(self) -> None:
         JARS.fetch(self.home, self.say)
         archive = self._archive()

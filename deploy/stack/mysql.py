@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from deploy.stack import ports
+from deploy.stack import debian, ports
 from deploy.stack.daemon import Daemon, run_as_server
-from deploy.stack.debian import Suite, unpack
 from deploy.stack.endpoints import LOOPBACK, PASSWORD, USER, MysqlEndpoint
 from deploy.stack.home import Home, fail, make_folder, read_json, scratch, write, write_json
 from deploy.stack.service import Say, Service
@@ -98,8 +97,12 @@ class Mysql(Service):
         self.settings = settings or self._started_with
         self.root = home.cache / f"mysql-{SUITE}-root-{LAYOUT}"
 
+    def check(self) -> None:
+        if not self.root.exists():
+            debian.check()
+
     def install(self) -> None:
-        suite = Suite(self.home, SUITE, self.say)
+        suite = debian.Suite(self.home, SUITE, self.say)
         with self.home.lock(f"install-mysql-{SUITE}"):
             if not self.root.exists():
                 self._unpack(suite.fetch("mysql", PACKAGES))
@@ -109,7 +112,7 @@ class Mysql(Service):
     def _unpack(self, debs: Path) -> None:
         self.say("unpacking")
         new = make_folder(scratch(self.root))
-        unpack(debs, new)
+        debian.unpack(debs, new)
         for part in ("doc", "man", "locale", "lintian", "bug"):
             shutil.rmtree(new / "usr/share" / part, ignore_errors=True)
         for program in (new / "usr/bin").iterdir():

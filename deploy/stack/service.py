@@ -43,6 +43,10 @@ class Service(ABC):
         self._daemons: list[Daemon] = []
 
     @abstractmethod
+    def check(self) -> None:
+        """Fail when a program that `install` or a start needs is missing on this machine."""
+
+    @abstractmethod
     def install(self) -> None:
         """Download and unpack what is not in the cache."""
 
@@ -85,6 +89,7 @@ class Service(ABC):
             self.say("stopping, to start with other settings")
             stop_all(running, self.stop_seconds)
             running = []
+        self.check()
         self.install()
         make_folder(self.folder, owned=True)
         self._start(ports_fixed=bool(running))
@@ -159,6 +164,6 @@ def in_parallel(actions: Sequence[Callable[[], None]]) -> None:
     for thread in threads:
         thread.join()
     if failures:
-        for other in failures[1:]:
+        for other in {str(error) for error in failures} - {str(failures[0])}:
             failures[0].add_note(f"also: {other}")
         raise failures[0]

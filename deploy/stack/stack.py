@@ -11,7 +11,7 @@ from typing import Any
 
 from deploy.stack.daemon import Daemon
 from deploy.stack.endpoints import Endpoints, KafkaEndpoint, MysqlEndpoint, ZookeeperEndpoint
-from deploy.stack.home import Home, fail, make_folder, read_json, remove, write_json
+from deploy.stack.home import Home, StackError, fail, make_folder, read_json, remove, write_json
 from deploy.stack.kafka import Kafka, KafkaSettings
 from deploy.stack.mysql import Mysql, MysqlSettings
 from deploy.stack.service import Say, Service, in_parallel
@@ -57,6 +57,16 @@ class Stack:
             made = [self._open(kind, mysql, kafka) for kind in wanted]
             in_parallel([service.up for service in made])
         return self.endpoints()
+
+    def missing(self, *services: str) -> list[str]:
+        """What this machine lacks for `services` (all when none is named): a line each, with the remedy."""
+        found: dict[str, None] = {}
+        for kind in self._checked(services) or SERVICES:
+            try:
+                self._open(kind).check()
+            except StackError as error:
+                found[str(error)] = None
+        return list(found)
 
     def down(self, *services: str, kill: bool = False) -> None:
         """Stop `services` (all when none is named), keeping their data; `kill` does it with SIGKILL."""

@@ -43,6 +43,9 @@ class Zookeeper(Service):
     stop_seconds = 10
     bind_failures = ("Address already in use",)
 
+    def check(self) -> None:
+        JARS.check(self.home)
+
     def install(self) -> None:
         JARS.fetch(self.home, self.say)
 
