@@ -1,0 +1,1 @@
+"""The commands `cdcd` and `cdcctl`: parse, call, print. No logic."""

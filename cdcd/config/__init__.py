@@ -1,0 +1,1 @@
+"""What operators write: definitions, settings, credentials; checked, with every mistake named."""

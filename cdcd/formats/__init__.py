@@ -1,0 +1,1 @@
+"""What messages look like: templates as data, executed by the native core."""

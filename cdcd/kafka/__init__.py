@@ -1,0 +1,1 @@
+"""The sink: transactional producer, position topic, topics. The only importer of confluent_kafka."""

@@ -1,0 +1,1 @@
+"""What operators see: metrics and logs; and the failpoints of the tests."""

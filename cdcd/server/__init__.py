@@ -1,0 +1,1 @@
+"""The process around instances: signals, /status and /metrics."""
