@@ -139,7 +139,8 @@ class Kafka(Service):
     def _cluster_id(self) -> str:
         path = self.folder / "cluster-id"
         if not path.exists():
-            write(path, base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+            # The first bit is cleared: a leading "-" would make it an option of the storage tool.
+            write(path, base64.urlsafe_b64encode(bytes((0,)) + uuid.uuid4().bytes[1:]).decode().rstrip("="))
         return path.read_text()
 
     def _format(self, node: int, cluster: str) -> None:
