@@ -45,12 +45,18 @@ def read_committed(bootstrap: str, topics: list[str], timeout: float = 120) -> I
     Raises OpenTransaction when a partition's end cannot be reached because a transaction is still open,
     TimeoutError after `timeout` seconds without the end.
     """
+    yield from read_records(bootstrap, topics, "read_committed", timeout)
+    _refuse_open_transactions(bootstrap, partitions_of(bootstrap, topics))
+
+
+def read_records(bootstrap: str, topics: list[str], isolation: str, timeout: float = 120) -> Iterator[Record]:
+    """All records of `topics` at this isolation level, each partition in its order. TimeoutError as above."""
     places = partitions_of(bootstrap, topics)
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
             "group.id": f"proof-{uuid.uuid4()}",
-            "isolation.level": "read_committed",
+            "isolation.level": isolation,
             "enable.partition.eof": True,
             "enable.auto.commit": False,
             "fetch.max.bytes": 16 << 20,
@@ -60,7 +66,6 @@ def read_committed(bootstrap: str, topics: list[str], timeout: float = 120) -> I
     try:
         consumer.assign(places)
         yield from _until_end(consumer, len(places), time.monotonic() + timeout)
-        _refuse_open_transactions(bootstrap, places)
     finally:
         consumer.close()
 

@@ -13,7 +13,7 @@ from deploy.rig.source import BinlogPoint
 from deploy.rig.topics import read_committed
 from deploy.rig.verify import Run, verify
 from deploy.rig.worker import Instance, Worker, until
-from tests.chaos.artefacts import again, keep
+from tests.chaos.artefacts import kept_on_failure
 
 KILLED = -9
 
@@ -138,19 +138,11 @@ class KillLoop:
 
 def judged(loop: KillLoop, scenario: str, instance: Instance) -> Outcome:
     """Run it; on any failure keep the artefacts and say how to run it again."""
-    verdict: dict[str, Any] = {}
-    start = instance.source.end_of_binlog()
-    try:
+    run = run_of(instance, instance.source.end_of_binlog())
+    with kept_on_failure(scenario, loop.seed, run, instance.folder, loop.load) as verdict:
         outcome = loop.run()
-        verdict = {"verdicts": outcome.report.verdicts, "report": asdict(outcome.report)}
+        verdict |= {"verdicts": outcome.report.verdicts, "report": asdict(outcome.report)}
         assert outcome.report.passed, outcome.report.account()
-    except BaseException as error:
-        verdict["error"] = str(error)
-        kept = keep(
-            scenario, loop.seed, run_of(instance, start), instance.folder, history=loop.load.history, verdict=verdict
-        )
-        print(f"kept in {kept}; again: {again(scenario, loop.seed)}")
-        raise
     return outcome
 
 
