@@ -1,6 +1,6 @@
 """How a command ends: exit codes and one message, the same for both commands (conventions.md section 3)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -26,9 +26,16 @@ class Failure(click.ClickException):
         click.echo(f"error: {self.format_message()}", err=True)
 
 
+def _verbatim(text: str) -> str:
+    return text
+
+
 @contextmanager
-def failures() -> Iterator[None]:
-    """Turn cdcd's errors into messages for the operator; any other exception is a defect and shows its traceback."""
+def failures(worded: Callable[[str], str] = _verbatim) -> Iterator[None]:
+    """Turn cdcd's errors into messages for the operator; any other exception is a defect and shows its traceback.
+
+    `worded` puts a finding into the words of a command that has no definition.
+    """
     try:
         yield
     except InvalidConfig as error:
@@ -36,5 +43,7 @@ def failures() -> Iterator[None]:
         raise Failure(f"{error.origin} is not valid:{lines}", INVALID) from None
     except FileNotFoundError as error:
         raise Failure(f"{error.filename} does not exist", NOT_FOUND) from None
+    except (PermissionError, IsADirectoryError) as error:
+        raise Failure(f"{error.filename} cannot be read: {error.strerror}") from None
     except CdcdError as error:
-        raise Failure(f"{error}\n{error.hint}" if error.hint else str(error)) from None
+        raise Failure(worded(f"{error}\n{error.hint}" if error.hint else str(error))) from None

@@ -15,6 +15,20 @@ START_HELP = (
     "file:NAME:POSITION, or time:ISO-8601 (first transaction committed then or later), such as "
     "time:2026-11-01T00:00:00Z."
 )
+_FLAGS = {
+    "user and password of source.credential": "--user and the password of --password-env",
+    "source.host": "--host",
+    "source.port": "--port",
+    "tls.mode ": "--tls-mode ",
+    "tls.ca": "--tls-ca",
+    "tls.cert": "--tls-cert",
+    "tls.key": "--tls-key",
+    "Set start.time to ": "Set --start to time:",
+    "start: earliest": "--start earliest",
+    "start: latest": "--start latest",
+    "start.": "--start ",
+    " (tables.exclude)": " of --tables",
+}
 
 
 @click.command()
@@ -93,10 +107,17 @@ def tail(
         FORMATS[format_name],
         until_end,
     )
-    with Logs(sys.stderr) as logs, failures():
+    with Logs(sys.stderr) as logs, failures(_in_flags):
         if password:
             logs.hide(password)
         _print_lines(follow)
+
+
+def _in_flags(text: str) -> str:
+    """Findings name fields of a definition; here the same is said by flags."""
+    for field, flag in _FLAGS.items():
+        text = text.replace(field, flag)
+    return text
 
 
 def _print_lines(follow: Any) -> None:
