@@ -162,6 +162,8 @@ class AtLeastOnceSink:
                         self._waiting()
         except KafkaException as error:
             self._fail(error.args[0], topic, len(value))
+        finally:
+            del produce  # a traceback must not keep alive a producer that is given up
 
     def _serve(self, timeout: float) -> None:
         """Take delivery reports, and offer the newest checkpoint with nothing outstanding before it."""

@@ -1,5 +1,6 @@
 """One transactional producer: opened with a fence, its failures named, its end bounded."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -74,7 +75,8 @@ def bulk_config(config: ClientConfig, settings: ProducerSettings, batch_bytes: i
         "batch.size": min(batch_bytes, settings.message_max_bytes),
         "batch.num.messages": 100_000,
         "message.max.bytes": settings.message_max_bytes,
-        "queue.buffering.max.kbytes": settings.queue_bytes >> 10,
+        # A message larger than the whole queue would wait for ever.
+        "queue.buffering.max.kbytes": max(settings.queue_bytes, 2 * settings.message_max_bytes) >> 10,
         "queue.buffering.max.messages": 1_000_000,
         "retry.backoff.ms": 20,
         "retry.backoff.max.ms": 1000,
@@ -144,8 +146,8 @@ class TransactionalProducer:
         ids: Sequence[bytes] | None = None,
     ) -> None:
         """Hand over messages in order; waits while the queue is full."""
-        produce = self._opened().produce
         self._topics[topic] = None
+        produce = self._opened().produce
         value = b""
         try:
             if ids is None:
@@ -163,6 +165,8 @@ class TransactionalProducer:
                         self._produce_when_room(topic, value, key, partition, headers)
         except KafkaException as error:
             self.fail(error.args[0], "publish a message", topic, len(value))
+        finally:
+            del produce  # a traceback must not keep alive a producer that is given up
         self.poll()
 
     def poll(self, timeout: float = 0) -> None:
@@ -176,13 +180,14 @@ class TransactionalProducer:
 
     def commit(self) -> None:
         """Commit the open transaction. HoldingLost if it is not certain that it is committed."""
-        try:
-            self._opened().commit_transaction(self._settings.transaction_timeout)
-        except KafkaException as error:
-            # An abort behind a commit that may still be under way could end the next transaction instead (K4).
-            self.in_transaction = error.args[0].txn_requires_abort()
-            self.fail(error.args[0], "commit a transaction")
-        self.in_transaction = False
+        deadline = time.monotonic() + self._settings.transaction_timeout
+        while self.in_transaction:
+            try:
+                self._opened().commit_transaction(SLICE)
+            except KafkaException as error:
+                self._go_on_committing(error.args[0], deadline)
+            else:
+                self.in_transaction = False
 
     def fail(self, error: KafkaError, doing: str, topic: str = "", size: int = 0) -> NoReturn:
         """Give the producer up and raise what `error` means, by the delivery reports and the brokers' own words."""
@@ -221,16 +226,26 @@ class TransactionalProducer:
         except KafkaException as error:
             raise refused(error.args[0], Subject("set up the Kafka client", (), self._id)) from error
 
+    def _go_on_committing(self, error: KafkaError, deadline: float) -> None:
+        """After a slice of waiting for a commit: called again it goes on where it was. Raises when it is given up."""
+        unanswered = error.code() == KafkaError._TIMED_OUT and error.retriable()
+        # An abort behind a commit that may still be under way could end the next transaction instead (K4).
+        self.in_transaction = error.txn_requires_abort()
+        if unanswered and time.monotonic() < deadline:
+            self._waiting()
+            self.in_transaction = True
+        else:
+            self.fail(error, "commit a transaction")
+
     def _produce_when_room(
         self, topic: str, value: bytes, key: bytes | None, partition: int, headers: Headers | None
     ) -> None:
         """The queue is full: wait for acknowledgements, then hand over this same message."""
-        producer = self._opened()
         while True:
             self.poll(SLICE / 10)
             self._waiting()
             try:
-                producer.produce(topic, value, key, partition, headers=headers)
+                self._opened().produce(topic, value, key, partition, headers=headers)
             except BufferError:
                 continue
             return

@@ -161,6 +161,15 @@ def test_a_full_queue_waits_and_keeps_the_order(place: Place) -> None:
     sink.close(5)
 
 
+def test_a_message_larger_than_the_queue_gets_through(place: Place) -> None:
+    sink = place.exactly_once(settings=ProducerSettings(queue_bytes=100 << 10))
+    sink.open()
+    sink.write(place.name, 0, [b"k"] * 5, [_incompressible(900_000)] * 5)
+    sink.checkpoint(record(1, 5))
+    assert [len(found.value) for found in place.records()] == [900_000] * 5
+    sink.close(5)
+
+
 def test_larger_than_our_limit_names_topic_and_size(place: Place) -> None:
     sink = place.exactly_once(settings=ProducerSettings(message_max_bytes=20_000))
     sink.open()

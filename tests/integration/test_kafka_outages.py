@@ -71,8 +71,10 @@ class Gone:
         self.asked = threading.Event()
         self.exactly_once = self._sinks(Place.exactly_once, broker)
         self.at_least_once = self._sinks(Place.at_least_once, broker)
-        self.committing = self.place.exactly_once(settings=ProducerSettings(transaction_timeout=2.0))
+        self.committing = Place(broker.bootstrap).exactly_once(settings=ProducerSettings(transaction_timeout=2.0))
         self.committing.open()
+        self.stopping = self.place.exactly_once(waiting=self.stop)
+        self.stopping.open()
         broker.stop(kill=True)
 
     def stop(self) -> None:
@@ -112,6 +114,17 @@ def test_a_full_queue_with_the_broker_gone_waits_until_stopped(gone: Gone, kind:
         sink.write(gone.place.name, 0, [b"k"] * ROWS, [_row(1)] * ROWS, [b"1;1;u:1"] * ROWS)
     assert 0.9 < time.monotonic() - began < 3
     sink.close(1)
+
+
+def test_an_unanswered_commit_waits_until_stopped(gone: Gone) -> None:
+    gone.asked.clear()
+    gone.stopping.write(gone.place.name, 0, [b"k"], [_row(1)])
+    threading.Timer(1, gone.asked.set).start()
+    began = time.monotonic()
+    with pytest.raises(Stopped):
+        gone.stopping.checkpoint(record(1, 1))
+    assert 0.9 < time.monotonic() - began < 3
+    gone.stopping.close(1)
 
 
 def test_a_commit_that_nobody_answers_is_given_up_and_all_goes_on_when_the_broker_is_back(gone: Gone) -> None:
