@@ -50,7 +50,8 @@ def classify(sql: str) -> StatementClass:
         return StatementClass.ACCOUNT
     if words[0] in _DDL:
         object_at = 3 if words[1:3] == ("OR", "REPLACE") else 1
-        account = bool(_ACCOUNT_OBJECTS.intersection(words[object_at : object_at + 1]))
+        # Not `TRUNCATE user`: there TABLE may be left out.
+        account = words[0] != "TRUNCATE" and bool(_ACCOUNT_OBJECTS.intersection(words[object_at : object_at + 1]))
         return StatementClass.ACCOUNT if account else StatementClass.DDL
     return StatementClass.DML if words[0] in _DML else StatementClass.OTHER
 
