@@ -9,6 +9,11 @@ _SPACE_OR_COMMENT = re.compile(
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_$-]+", re.ASCII)
 _WORD = re.compile(r"[A-Za-z_]+")
 
+# Text in quotes and comments, which may hold any word.
+_QUOTED = re.compile(
+    r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+"|`[^`]*+`|/\*(?!M?!).*?\*/|--[^\n]*|\#[^\n]*""", re.DOTALL
+)
+
 _ACCOUNT_OBJECTS = frozenset({"USER", "ROLE", "SERVER"})  # a server's OPTIONS hold a password
 _DDL = frozenset({"CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"})
 # A SELECT is logged only for a stored function that changes rows (MySQL manual, "Stored Program Binary Logging").
@@ -52,8 +57,17 @@ def classify(sql: str) -> StatementClass:
         object_at = 3 if words[1:3] == ("OR", "REPLACE") else 1
         # Not `TRUNCATE user`: there TABLE may be left out.
         account = words[0] != "TRUNCATE" and bool(_ACCOUNT_OBJECTS.intersection(words[object_at : object_at + 1]))
-        return StatementClass.ACCOUNT if account else StatementClass.DDL
+        if account:
+            return StatementClass.ACCOUNT
+        return StatementClass.DML if _fills_a_table(words, sql) else StatementClass.DDL
     return StatementClass.DML if words[0] in _DML else StatementClass.OTHER
+
+
+def _fills_a_table(words: tuple[str, ...], sql: str) -> bool:
+    """CREATE TABLE ... SELECT as a statement; logged as rows its text has no SELECT (MySQL manual, "CREATE TABLE ... SELECT")."""
+    return (
+        words[:2] == ("CREATE", "TABLE") and re.search(r"\bselect\b", _QUOTED.sub(" ", sql), re.IGNORECASE) is not None
+    )
 
 
 def ddl_kind(sql: str) -> str:

@@ -32,12 +32,15 @@ class Router:
         self._shared = shared
         self._routes: dict[str, Route] = {}
         self._owners: dict[str, str] = {}
+        self._ddl_topic = None if sink.ddl_topic is None else topic_name(sink.ddl_topic, instance=instance)
         self.partitions = dict(recorded)
         """Topic -> partitions that keys are mapped to; goes into the position record."""
 
     def __call__(self, schema: TableSchema) -> Route:
         """The route of a table. FindingError (operator) for a topic that Kafka or another table does not allow."""
         topic = topic_name(self._sink.topic, instance=self._instance, database=schema.database, table=schema.table)
+        if topic == self._ddl_topic:
+            raise FindingError(_ddl_collision(topic, schema.name))
         owner = self._owners.setdefault(topic, schema.name)
         if not self._shared and owner != schema.name:
             raise FindingError(_collision(topic, owner, schema.name))
@@ -45,9 +48,7 @@ class Router:
 
     def ddl(self) -> Route | None:
         """The route of DDL statements: one partition, for their order; None where they are not published."""
-        if self._sink.ddl_topic is None:
-            return None
-        return self._route(topic_name(self._sink.ddl_topic, instance=self._instance), 1)
+        return None if self._ddl_topic is None else self._route(self._ddl_topic, 1)
 
     def _route(self, topic: str, partitions: int) -> Route:
         if topic not in self._routes:
@@ -70,6 +71,15 @@ def _collision(topic: str, first: str, second: str) -> Finding:
         "operator",
         f"tables {first} and {second} both give the topic {topic}, whose keys do not name the table",
         "Choose a sink.topic that keeps them apart, or a fixed topic (its keys name the table)",
+    )
+
+
+def _ddl_collision(topic: str, table: str) -> Finding:
+    return Finding(
+        "topic-collision",
+        "operator",
+        f"the rows of {table} and the DDL statements would go to one topic, {topic}",
+        "Choose another sink.ddl_topic, or null for none",
     )
 
 

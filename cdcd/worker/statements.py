@@ -34,27 +34,12 @@ class Statements:
     def handle(self, decoder: Decoder) -> None:
         """Raises UnsupportedEvent for rows changed by a statement in an included database."""
         statement = decoder.statement
-        sql = statement.sql.decode("utf-8", "replace")
-        kind = classify(sql)
         for database, table in self._catalog.doubtful(statement):
             decoder.forget(database, table)
-        if not self._concerns(statement):
-            return
-        if kind is StatementClass.DML:
-            raise UnsupportedEvent(
-                "rows were changed by a statement that is logged as text (binlog_format STATEMENT or MIXED in some session)",
-                decoder.file,
-                decoder.offset,
-                decoder.event_type,
-            )
-        if kind is StatementClass.DDL and self._route is not None:
+        refuse_changes(decoder, self._tables)
+        sql = statement.sql.decode("utf-8", "replace")
+        if self._route is not None and classify(sql) is StatementClass.DDL and _concerns(statement, self._tables):
             self._publish(decoder, statement, sql, self._route)
-
-    def _concerns(self, statement: Statement) -> bool:
-        if statement.databases is None:
-            return True
-        databases = statement.databases or (statement.database,)
-        return any(self._tables.may_match_database(database) for database in databases)
 
     def _publish(self, decoder: Decoder, statement: Statement, sql: str, route: Route) -> None:
         decoder.seq += 1
@@ -75,3 +60,22 @@ class Statements:
             else [b"%b;%d;%b" % (self._id_prefix, decoder.seq, decoder.transaction.encode())]
         )
         self._sink.write(route.topic, 0, [None], [message], ids)
+
+
+def refuse_changes(decoder: Decoder, tables: TableFilter) -> None:
+    """Raises UnsupportedEvent if the decoder's statement changes rows in an included database."""
+    statement = decoder.statement
+    if classify(statement.sql.decode("utf-8", "replace")) is StatementClass.DML and _concerns(statement, tables):
+        raise UnsupportedEvent(
+            "rows were changed by a statement that is logged as text (binlog_format STATEMENT or MIXED in some session)",
+            decoder.file,
+            decoder.offset,
+            decoder.event_type,
+        )
+
+
+def _concerns(statement: Statement, tables: TableFilter) -> bool:
+    if statement.databases is None:
+        return True
+    databases = statement.databases or (statement.database,)
+    return any(tables.may_match_database(database) for database in databases)

@@ -19,6 +19,7 @@ from cdcd.mysql.start import resolve_start
 from cdcd.mysql.tap import BinlogDump, DumpRequest
 from cdcd.worker.catalog import Catalog
 from cdcd.worker.pump import POLL_SECONDS, End
+from cdcd.worker.statements import refuse_changes
 from cdcd.worker.stream import Step, Stream
 
 Write = Callable[[list[bytes]], None]
@@ -62,6 +63,7 @@ class Tail:
             for _, _, _, values, _ in decoder.take_runs():
                 write(values)
             if step is Step.STATEMENT:
+                refuse_changes(decoder, self.tables)
                 for database, table in catalog.doubtful(decoder.statement):
                     decoder.forget(database, table)
 

@@ -57,7 +57,9 @@ def parts_of(data: bytes) -> list[Part]:
     """Every stop of a decoder that hands out as little as it can, where a part may be stored."""
     decoder = a_decoder(Catalog(left_out=frozenset({"people"})))
     decoder.feed(data)
-    parts, published, statements = [], [], 0
+    parts: list[Part] = []
+    published: list[tuple[int, bytes]] = []
+    statements = 0
     while (reason := decoder.decode(NOW_MS, limit=1)) != NEED_BYTES:
         published += numbered(decoder, len(published))
         statements += reason == STATEMENT
@@ -141,7 +143,7 @@ def test_without_gtids_a_transaction_is_its_place() -> None:
     assert decoder.transaction == f"binlog.000001:{start}"
     resumed = a_decoder()
     resumed.resume(decoder.transaction, 3)
-    with pytest.raises(MalformedEvent, match="sends binlog.000001:"):
+    with pytest.raises(MalformedEvent, match=r"sends binlog\.000001:"):
         hear(dump, resumed)  # from the file's beginning: the DROP comes first
 
 

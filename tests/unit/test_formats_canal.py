@@ -54,9 +54,7 @@ def values(*events: Event) -> list[str]:
     return [value.decode() for _, _, _, value in published(*events)]
 
 
-TAIL = (
-    ',"pkNames":["id"],"sql":"","sqlType":{"id":4,"name":12},"table":"orders","ts":1700000001000,"type":"%s"}'
-)
+TAIL = ',"pkNames":["id"],"sql":"","sqlType":{"id":4,"name":12},"table":"orders","ts":1700000001000,"type":"%s"}'
 MIDDLE = (
     '],"database":"shop","es":1700000000123,"gtid":"00112233-4455-6677-8899-aabbccddeeff:5","id":%d,"isDdl":false'
     ',"mysqlType":{"id":"int","name":"varchar(20)"},"old":%s'
@@ -68,15 +66,22 @@ def message(data: str, seq: int, old: str, kind: str) -> str:
 
 
 def test_insert() -> None:
-    assert values(table_map(), rows(WRITE, image(11, "abc"))) == [message('{"id":"11","name":"abc"}', 1, "null", "INSERT")]
+    assert values(table_map(), rows(WRITE, image(11, "abc"))) == [
+        message('{"id":"11","name":"abc"}', 1, "null", "INSERT")
+    ]
 
 
 def test_null() -> None:
-    assert values(table_map(), rows(WRITE, image(11, None))) == [message('{"id":"11","name":null}', 1, "null", "INSERT")]
+    assert values(table_map(), rows(WRITE, image(11, None))) == [
+        message('{"id":"11","name":null}', 1, "null", "INSERT")
+    ]
 
 
 def test_update_has_the_old_values_of_changed_columns() -> None:
-    changes = table_map(), rows(UPDATE, image(1, "a"), image(1, "b"), image(1, "b"), image(1, None), image(1, None), image(1, "c"))
+    changes = (
+        table_map(),
+        rows(UPDATE, image(1, "a"), image(1, "b"), image(1, "b"), image(1, None), image(1, None), image(1, "c")),
+    )
     assert values(*changes) == [
         message('{"id":"1","name":"b"}', 1, '[{"name":"a"}]', "UPDATE"),
         message('{"id":"1","name":null}', 2, '[{"name":"b"}]', "UPDATE"),
@@ -103,7 +108,7 @@ def test_a_changed_key_is_a_delete_and_an_insert() -> None:
 def test_only_quotes_backslashes_and_control_characters_are_escaped() -> None:
     text = 'a"\\/\b\f\n\r\t\x00\x1f\x7f ü€😀\u2028'
     [value] = values(table_map(), rows(WRITE, image(1, text)))
-    escaped = r'a\"\\/\b\f\n\r\t\u0000\u001f' + "\x7f ü€😀\u2028"
+    escaped = r"a\"\\/\b\f\n\r\t\u0000\u001f" + "\x7f ü€😀\u2028"
     assert value == message('{"id":"1","name":"' + escaped + '"}', 1, "null", "INSERT")
     assert json.loads(value)["data"][0]["name"] == text
 
@@ -116,7 +121,10 @@ def test_any_text_reads_back(text: str) -> None:
 
 def test_names_are_escaped_too() -> None:
     odd = 'na"me\\'
-    events = table_map(name='or"ders', database='sh"op', columns=(("id", 3, b""), (odd, 15, b"\x50\x00"))), rows(WRITE, image(1, "a"))
+    events = (
+        table_map(name='or"ders', database='sh"op', columns=(("id", 3, b""), (odd, 15, b"\x50\x00"))),
+        rows(WRITE, image(1, "a")),
+    )
     [(_, _, key, value)] = published(*events, shared=True)
     told = json.loads(value)
     assert (told["database"], told["table"]) == ('sh"op', 'or"ders')
@@ -126,7 +134,9 @@ def test_names_are_escaped_too() -> None:
 
 
 def test_without_a_primary_key() -> None:
-    found = published(table_map(key=()), rows(WRITE, image(1, "a"), image(2, "b")), rows(UPDATE, image(1, "a"), image(7, "a")))
+    found = published(
+        table_map(key=()), rows(WRITE, image(1, "a"), image(2, "b")), rows(UPDATE, image(1, "a"), image(7, "a"))
+    )
     assert [key for _, _, key, _ in found] == [None] * 3
     assert len({partition for _, partition, _, _ in found}) == 1
     told = [json.loads(value) for _, _, _, value in found]
@@ -226,7 +236,9 @@ def test_partition_by_table() -> None:
 
 def test_partition_by_columns() -> None:
     """Equal values of these columns, equal partition."""
-    [one, other] = published(table_map(), rows(WRITE, image(1, "a"), image(2, "a")), partitions=50, partition_by=("name",))
+    [one, other] = published(
+        table_map(), rows(WRITE, image(1, "a"), image(2, "a")), partitions=50, partition_by=("name",)
+    )
     assert one[1] == other[1] == java_partition(b'{"name":"a"}', 50)
     [both] = published(table_map(), rows(WRITE, image(1, None)), partitions=50, partition_by=("name", "id"))
     assert both[1] == java_partition(b'{"name":null,"id":"1"}', 50)

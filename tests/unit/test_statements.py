@@ -48,6 +48,9 @@ DDL = [
     "/*My tool*/ ALTER TABLE t ADD x INT",
     "/*!40000 ALTER TABLE t DISABLE KEYS */",
     "(CREATE TABLE t (id INT))",
+    "CREATE TABLE t (a INT COMMENT 'the \\'select\\' one', `select` INT /* select */) -- select",
+    "CREATE TABLE selected (a INT) START TRANSACTION",
+    "CREATE VIEW v AS SELECT 1",
 ]
 DML = [
     "INSERT INTO t VALUES (1)",
@@ -65,8 +68,20 @@ DML = [
     "SELECT `shop`.`take_one`()",
     "DO f()",
     "CALL p()",
+    "CREATE TABLE t SELECT * FROM u",
+    "create table if not exists t (a int comment 'it''s') as select 1",
 ]
-OTHER = ["", "   ", "/* nothing */", "ANALYZE TABLE t", "OPTIMIZE TABLE t", "FLUSH TABLES", "INSTALL PLUGIN x SONAME 'y'", "123", "`x`"]
+OTHER = [
+    "",
+    "   ",
+    "/* nothing */",
+    "ANALYZE TABLE t",
+    "OPTIMIZE TABLE t",
+    "FLUSH TABLES",
+    "INSTALL PLUGIN x SONAME 'y'",
+    "123",
+    "`x`",
+]
 
 
 @pytest.mark.parametrize(
