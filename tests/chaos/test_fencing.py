@@ -72,7 +72,7 @@ def test_a_stopped_and_replaced_worker_publishes_nothing_more(make_instance: Mak
     instance = make_instance("zombie")
     with under_load(instance, "test_a_stopped_and_replaced") as scene:
         first = instance.run(failpoint="kafka.before_commit@20=pause")
-        until(lambda: hits(first), "the first worker is stopped in mid-work")
+        until(lambda: bool(hits(first)), "the first worker is stopped in mid-work")
         second = instance.run()
         until(lambda: working(second), "the second publishes")
         first.signal(signal.SIGCONT)
