@@ -7,6 +7,7 @@ read and thrown away, the worker, and the worker's own messages published again 
 import argparse
 import json
 import os
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -107,7 +108,8 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Start the servers, measure, print the table, write the JSON."""
-    asked, console = _arguments(), Console()
+    # The table is wide; a log or a pipe takes it whole.
+    asked, console = _arguments(), Console(width=None if sys.stdout.isatty() else 170)
     stack = Stack(f"bench-{os.getpid()}", owned=True)
     try:
         servers = stack.up("mysql", "kafka")
