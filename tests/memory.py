@@ -76,6 +76,9 @@ class MemoryDump:
             raise Stopped("the test's end")
         return self.pieces.pop(0) if self.pieces else b""
 
+    def raise_if_stopped(self) -> None:
+        """Only a read stops it."""
+
     def show(self, packet: bytes) -> None:
         """Nobody looks."""
 

@@ -186,7 +186,7 @@ class BinlogDump:
 
     def open(self) -> None:
         """Connect, log in, register, send the dump command: at most some CONNECT_SECONDS for each step."""
-        self._raise_if_stopped()
+        self.raise_if_stopped()
         if self.request.gtid_set is None and self.request.offset > LAST_OFFSET:
             raise FindingError(self._too_far())
         self._reader = BinLogStreamReader(
@@ -217,10 +217,10 @@ class BinlogDump:
 
         Raises Stopped, and FindingError (retry) when the connection ended or not even a heartbeat came.
         """
-        self._raise_if_stopped()
+        self.raise_if_stopped()
         data = self._receive()
         if not data and self._wait(timeout):
-            self._raise_if_stopped()
+            self.raise_if_stopped()
             data = self._receive()
         if data:
             self._heard = time.monotonic()
@@ -327,7 +327,8 @@ class BinlogDump:
             reason = f"not even a heartbeat in {self._silence_limit:g} seconds"
             raise FindingError(lost_finding(self._source, reason))
 
-    def _raise_if_stopped(self) -> None:
+    def raise_if_stopped(self) -> None:
+        """Raises Stopped once `stop` was called."""
         if self._stopping:
             raise Stopped(f"the dump of {self._source} was asked to stop")
 

@@ -70,7 +70,8 @@ class Figures:
         if not ended:
             return
         committed_at = decoder.commit_us / 1e6
-        self._fresh_at = max(self._fresh_at or 0.0, committed_at)
+        # A source whose clock is ahead must not make the lag zero until our clock is there.
+        self._fresh_at = max(self._fresh_at or 0.0, min(time.time(), committed_at))
         if records:
             metrics.latency.observe(max(0.0, time.time() - committed_at), ended)
 

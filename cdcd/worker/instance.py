@@ -114,8 +114,8 @@ class Instance:
         }
 
     def _hold(self) -> Ending:
-        self._metrics.takeovers += 1
-        self._change("starting", "instance.taking_over", "to be published from here")
+        if self._finding is None:  # else it stays `retrying`, whatever an attempt takes, until it runs
+            self._change("starting", "instance.taking_over", "to be published from here")
         try:
             outcome = self._take_over.run(self._running)
         finally:
@@ -125,6 +125,7 @@ class Instance:
         return outcome
 
     def _running(self, epoch: int, place: str) -> None:
+        self._metrics.takeovers += 1
         self._metrics.owned = self._metrics.source_connected = 1
         self._metrics.epoch = epoch
         self._finding = None

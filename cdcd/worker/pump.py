@@ -82,6 +82,8 @@ class Pump:
         self._end = end
         self._last_commit = time.monotonic()
         self._stored = self._place()
+        self._spoken = -1
+        """Number of transactions before the open one, if a statement of it was handled."""
 
     def run(self) -> Outcome:
         """Raises FindingError, BinlogError, HoldingLost, Replaced; Stopped where a stop came too late to store anything."""
@@ -103,7 +105,7 @@ class Pump:
             now, sink.open_since, sink.open_bytes
         )
         patience = self._rule.patience(
-            now, self._last_commit, sink.open_since, at_boundary=not decoder.in_transaction, longest=POLL_SECONDS
+            now, self._last_commit, sink.open_since, at_boundary=self._between(), longest=POLL_SECONDS
         )
         return asked, self._stream.step(patience, stop_at_boundary=asked)
 
@@ -121,6 +123,7 @@ class Pump:
         self._write()
         if step is Step.STATEMENT:
             self._statements.handle(self._decoder)
+            self._spoken = self._decoder.transactions if self._decoder.in_transaction else -1
         elif step is Step.IDLE:
             self._sink.poll()
 
@@ -131,7 +134,7 @@ class Pump:
     def _due(self, asked: bool, step: Step) -> bool:
         """A transaction that is larger than the budget is cut only after it was given the chance to end."""
         sink, decoder = self._sink, self._decoder
-        if decoder.in_transaction and not asked:
+        if not asked and not self._between():
             return False
         return self._rule.due(
             Moment(
@@ -139,7 +142,7 @@ class Pump:
                 last_commit=self._last_commit,
                 open_since=sink.open_since,
                 open_bytes=sink.open_bytes,
-                at_boundary=not decoder.in_transaction,
+                at_boundary=self._between(),
                 rows_done=decoder.rows_done,
                 idle=step is Step.IDLE,
                 moved=self._moved(),
@@ -149,7 +152,7 @@ class Pump:
     def _commit(self) -> None:
         """Everything published so far and the position behind it become one."""
         decoder = self._decoder
-        part = decoder.in_transaction
+        part = not self._between()
         records, size = self._sink.open_records, self._sink.open_bytes
         began = time.monotonic()
         record = self._holding.record(self._tracker.advance(decoder), decoder.seq, self._router.partitions)
@@ -159,6 +162,14 @@ class Pump:
         self._figures.committed(self._stream, record, records, size, self._last_commit - began)
         if part:
             self._failpoint("big_txn.between_parts")
+
+    def _between(self) -> bool:
+        """Whether nothing of the open transaction, if there is one, is published: the position of its start holds.
+
+        Its first rows may be long in coming (a huge row, a slow line), and what is before it must not wait for them.
+        """
+        decoder = self._decoder
+        return not decoder.in_transaction or (decoder.rows_done == 0 and self._spoken != decoder.transactions)
 
     def _place(self) -> tuple[int, str, int]:
         """What changes whenever the position between transactions does."""
@@ -170,7 +181,7 @@ class Pump:
     def _finish(self) -> None:
         """Store what is published: at a boundary, or as a part of the open transaction."""
         decoder = self._decoder
-        whole = not decoder.in_transaction
+        whole = self._between()
         published = self._sink.open_since is not None and (whole or decoder.rows_done > 0)
         if published or (whole and self._moved()):
             self._commit()

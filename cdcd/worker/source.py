@@ -4,7 +4,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cdcd.binlog.position import Position
 from cdcd.config.definition import Definition
@@ -64,7 +64,7 @@ class Source:
                 return endpoint, self._examine(endpoint, position)
             except FindingError as error:
                 findings.append(error.finding)
-        raise FindingError(next((finding for finding in findings if finding.kind == "retry"), findings[0]))
+        raise FindingError(_of_all(findings))
 
     def dump(self, endpoint: Endpoint, position: Position, status: ServerStatus) -> BinlogDump:
         """A dump of everything after `position`; not opened yet."""
@@ -94,7 +94,8 @@ class Source:
                 findings = [] if finding is None else [self._patient(finding)]
         if findings:
             raise FindingError(findings[0])
-        self._behind_since = None
+        if position is not None:
+            self._behind_since = None
         self._tell(status)
         return status
 
@@ -113,3 +114,10 @@ class Source:
         if time.monotonic() - self._behind_since < BEHIND_LIMIT:
             return finding
         return Finding(finding.code, "operator", f"{finding.what} (for {BEHIND_LIMIT:.0f} s)", finding.remedy)
+
+
+def _of_all(findings: list[Finding]) -> Finding:
+    """What is wrong with each of the servers, as one: `retry` where waiting may mend any of them."""
+    chosen = next((finding for finding in findings if finding.kind == "retry"), findings[0])
+    others = [finding.what for finding in findings if finding is not chosen]
+    return replace(chosen, what="; and ".join([chosen.what, *others]))

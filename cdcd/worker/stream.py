@@ -44,6 +44,7 @@ class Stream:
         """
         if self._ended:
             raise FindingError(self.dump.ended(self.decoder.control))
+        self.dump.raise_if_stopped()  # a compressed transaction may keep us from reading for long
         if self._hungry:
             data = next(self._pieces, b"") or self._read(timeout)
             if not data:

@@ -80,6 +80,7 @@ class TakeOver:
         self._failpoint = failpoint
         self._until_end = until_end
         self._end: End | None = None
+        self._ends_on = ""
         self._nonce = secrets.token_hex(8)
         self._epoch: int | None = None
 
@@ -103,8 +104,8 @@ class TakeOver:
         """Store our epoch with the position to go on from. This also pins a start that had to be looked for."""
         holding = self._holding(record)
         endpoint, status = self._source.choose(record.position if record else None)
-        if self._until_end and self._end is None:
-            self._end = End(status.file, status.offset)
+        if self._until_end and self._ends_on != status.server_uuid:  # a place in another server's binlog means nothing
+            self._end, self._ends_on = End(status.file, status.offset), status.server_uuid
         position = record.position if record else self._start(endpoint, status)
         held = Held(
             holding=holding,

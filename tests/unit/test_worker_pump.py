@@ -237,3 +237,18 @@ def test_create_table_select_is_one_transaction() -> None:
     check(sink)
     assert [json.loads(value)["type"] for _, _, value in sink.committed] == ["CREATE", "INSERT"]
     assert len(sink.commits) == 1
+
+
+def test_rows_do_not_wait_for_the_first_row_of_the_next_transaction() -> None:
+    """A huge row, or a line that stalls: what came before it is published, and read by nobody twice."""
+    dump = transactions(1)
+    dump.transaction(6, BEGIN, table_map(), rows(WRITE, *(image(n, "x" * 200) for n in range(30))), COMMIT)
+    sink = MemorySink()
+    torn = MemoryDump([dump.data[:-4000]], stop_at_end=True)
+    assert a_pump(torn, sink).run() == "stopped"
+    check(sink)
+    assert len(sink.committed) == 2
+    stored = sink.durable
+    assert stored is not None
+    assert stored.position.gtid_set == GtidSet.parse(f"{SOURCE}:1-5")
+    assert (stored.position.txn, stored.position.rows_done) == (None, 0)
