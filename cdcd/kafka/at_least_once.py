@@ -20,6 +20,7 @@ from cdcd.kafka.opening import Opening, Waiting
 from cdcd.kafka.position_commit import PositionCommit
 from cdcd.kafka.producer import (
     ID_HEADER,
+    BatchSize,
     Headers,
     ProducerSettings,
     TransactionalProducer,
@@ -34,7 +35,10 @@ POSITION_INTERVAL = 0.1
 
 
 class _Stretch:
-    """The messages between two checkpoints: how many are not acknowledged yet, and what they reach."""
+    """The messages between two checkpoints: how many are not acknowledged yet, and what they reach.
+
+    `failure`: the first error, its topic, and the largest message that met it.
+    """
 
     __slots__ = ("failure", "pending", "record")
 
@@ -47,8 +51,10 @@ class _Stretch:
         """Delivery report of each of its messages, in poll()."""
         if error is None:
             self.pending -= 1
-        elif self.failure is None:
-            self.failure = (error, message.topic() or "", size_of(message))
+            return
+        first, topic, size = self.failure or (error, message.topic() or "", 0)
+        if error.code() == first.code():
+            self.failure = (first, topic, max(size, size_of(message)))
 
 
 class AtLeastOnceSink:
@@ -75,6 +81,7 @@ class AtLeastOnceSink:
             position_topic,
             failpoint,
         )
+        self._batches = BatchSize(self._settings)
         self._producer: Producer | None = None
         self._trouble = Trouble()
         self._stretches: deque[_Stretch] = deque()
@@ -183,7 +190,8 @@ class AtLeastOnceSink:
 
     def _fail(self, error: KafkaError, topic: str = "", size: int = 0) -> NoReturn:
         self.close(SLICE)
-        raise lost(error, Subject("publish a message", (topic,) if topic else (), "", size))
+        subject = Subject("publish a message", (topic,) if topic else (), "", size)
+        raise self._batches.smaller(error, subject) or lost(error, subject)
 
     def _until_durable(self, record: PositionRecord) -> None:
         while self._positions.durable is not record:
@@ -201,7 +209,7 @@ class AtLeastOnceSink:
 
     def _construct(self) -> Producer:
         config = {
-            **with_callbacks(bulk_config(self._config, self._settings), self._trouble),
+            **with_callbacks(bulk_config(self._config, self._settings, self._batches.bytes), self._trouble),
             "linger.ms": 0,
             # A message that gives up after a time is the classic gap.
             "message.timeout.ms": 0,

@@ -65,14 +65,33 @@ def size_of(message: Message) -> int:
     return len(message.value() or b"") + len(message.key() or b"")
 
 
-def bulk_config(config: ClientConfig, settings: ProducerSettings, batch_bytes: int = BATCH_BYTES) -> ClientConfig:
+class BatchSize:
+    """How much a producer sends to a partition at once: less after a topic's limit has refused a batch.
+
+    The broker judges whole batches. What fails in a batch no larger than itself is too large.
+    """
+
+    def __init__(self, settings: ProducerSettings) -> None:
+        self.bytes = min(BATCH_BYTES, settings.message_max_bytes)
+
+    def smaller(self, error: KafkaError, subject: Subject) -> HoldingLost | None:
+        """Smaller batches from the next take-over on, if `error` may mean the batch; `subject`: its largest message."""
+        if error.code() != KafkaError.MSG_SIZE_TOO_LARGE or subject.size >= self.bytes:
+            return None
+        self.bytes = max(subject.size, self.bytes // 4)
+        return HoldingLost(
+            f"topic {', '.join(subject.topics)} takes no batch that large: sending {self.bytes:,} bytes at once"
+        )
+
+
+def bulk_config(config: ClientConfig, settings: ProducerSettings, batch_bytes: int) -> ClientConfig:
     """`config` for a producer that sends much, in batches of at most `batch_bytes`, with nothing lost or repeated."""
     return {
         **config,
         "enable.idempotence": True,
         "acks": "all",
         "compression.type": "lz4",
-        "batch.size": min(batch_bytes, settings.message_max_bytes),
+        "batch.size": batch_bytes,
         "batch.num.messages": 100_000,
         "message.max.bytes": settings.message_max_bytes,
         # A message larger than the whole queue would wait for ever.
@@ -103,7 +122,7 @@ class TransactionalProducer:
         self._settings = settings
         self._failpoint = failpoint
         self._waiting = waiting
-        self._batch_bytes = min(BATCH_BYTES, settings.message_max_bytes)
+        self._batches = BatchSize(settings)
         self._producer: Producer | None = None
         self._trouble = Trouble()
         self._refusals = Refusals()
@@ -211,7 +230,7 @@ class TransactionalProducer:
     def _construct(self) -> Producer:
         milliseconds = int(self._settings.transaction_timeout * 1000)
         config = {
-            **with_callbacks(bulk_config(self._config, self._settings, self._batch_bytes), self._trouble),
+            **with_callbacks(bulk_config(self._config, self._settings, self._batches.bytes), self._trouble),
             "transactional.id": self._id,
             "transaction.timeout.ms": milliseconds,
             # A request must not outlive the transaction it belongs to (K7).
@@ -258,7 +277,7 @@ class TransactionalProducer:
         refusal = self._refusals.error
         if refusal is not None:
             named = Subject("publish a message", (self._refusals.topic,), self._id, self._refusals.largest)
-            return self._batches(refusal, named) or lost(refusal, named)
+            return self._batches.smaller(refusal, named) or lost(refusal, named)
         return lost(self._state(error), subject)
 
     def _state(self, error: KafkaError) -> KafkaError:
@@ -271,18 +290,6 @@ class TransactionalProducer:
             told: KafkaError = reason.args[0]
             return told
         return error
-
-    def _batches(self, error: KafkaError, subject: Subject) -> CdcdError | None:
-        """A batch over the topic's limit although no message in it need be: smaller batches from the next take-over on.
-
-        The broker judges whole batches. What fails in a batch no larger than itself is too large.
-        """
-        if error.code() != KafkaError.MSG_SIZE_TOO_LARGE or subject.size >= self._batch_bytes:
-            return None
-        self._batch_bytes = max(subject.size, self._batch_bytes // 4)
-        return HoldingLost(
-            f"topic {self._refusals.topic} takes no batch that large: sending {self._batch_bytes:,} bytes at once"
-        )
 
     def _opened(self) -> Producer:
         assert self._producer is not None, "the producer is not open"

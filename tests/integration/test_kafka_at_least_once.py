@@ -1,6 +1,8 @@
 """Rows at once, positions behind their acknowledgements, on a real broker."""
 
+import secrets
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -107,14 +109,32 @@ def test_a_message_the_broker_refuses_moves_no_position(kafka: KafkaServer) -> N
 def test_a_message_over_the_topics_limit_moves_no_position(kafka: KafkaServer) -> None:
     place = Place(kafka.bootstrap, topic_config={"max.message.bytes": "100"})
     sink = place.at_least_once()
-    sink.open()
-    sink.checkpoint(record(1, 0), wait=True)
-    sink.write(place.name, 0, [b"a"], [bytes(range(256)) * 4], _ids(1))
     with pytest.raises(FindingError) as caught:
-        sink.checkpoint(record(1, 1), wait=True)
+        _publish_at_last(sink, place, [bytes(range(256)) * 4])
     assert caught.value.finding.code == "message-too-large"
     assert "1,025 bytes" in caught.value.finding.what
     assert place.stored() == record(1, 0)
+
+
+def test_batches_shrink_to_a_topics_limit_when_no_message_is_over_it(kafka: KafkaServer) -> None:
+    place = Place(kafka.bootstrap, topic_config={"max.message.bytes": "20000"})
+    values = [b"%03d" % number + secrets.token_bytes(1000) for number in range(200)]
+    sink = place.at_least_once()
+    _publish_at_last(sink, place, values)
+    assert {found.value for found in place.records()} == set(values)
+    assert place.stored() == record(1, 200)
+    sink.close(5)
+
+
+def _publish_at_last(sink: AtLeastOnceSink, place: Place, values: list[bytes]) -> None:
+    """By as many take-overs as it takes to find a size of batches that the topic takes."""
+    for _ in range(6):
+        sink.open()
+        sink.checkpoint(record(1, 0), wait=True)
+        with suppress(HoldingLost):
+            sink.write(place.name, 0, [b"a"] * len(values), values, _ids(*range(1, len(values) + 1)))
+            sink.checkpoint(record(1, len(values)), wait=True)
+            return
 
 
 def test_a_successor_fences_the_positions(place: Place) -> None:
