@@ -132,7 +132,7 @@ cdef class Messages:
 
 
 cdef inline bint same_text(const Out* a, const Out* b) noexcept:
-    return a.size == b.size and memcmp(a.data, b.data, a.size) == 0
+    return a.size == b.size and (a.size == 0 or memcmp(a.data, b.data, a.size) == 0)
 
 
 cdef inline int write_value(Out* out, const ColumnPlan* column, const Value* value) except -1:

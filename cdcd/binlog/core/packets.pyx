@@ -56,6 +56,8 @@ cdef int inbox_append(Inbox* box, const char* data, Py_ssize_t n) except -1:
     cdef Py_ssize_t held = box.end - box.start
     cdef Py_ssize_t room = box.room
     cdef char* grown
+    if n == 0:
+        return 0
     if box.start and (held == 0 or box.end + n > room):
         memmove(box.data, box.data + box.start, held)
         box.start = 0
