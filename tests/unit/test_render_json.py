@@ -185,11 +185,16 @@ def test_parts_that_overlap_are_refused() -> None:
 def test_large_documents_take_linear_time() -> None:
     def seconds(keys: int) -> float:
         raw = document({f"key{i:06d}": i for i in range(keys)}, 4)
-        started = time.perf_counter()
         assert len(json.loads(shown(raw))) == keys
-        return time.perf_counter() - started
+        return min(_cpu_seconds(raw) for _ in range(5))
 
     assert seconds(64000) < 40 * max(seconds(4000), 0.001)
+
+
+def _cpu_seconds(raw: bytes) -> float:
+    started = time.process_time()
+    shown(raw)
+    return time.process_time() - started
 
 
 @given(VALUES, st.data())
