@@ -20,7 +20,7 @@ COLUMNS = (
     ("transactions_per_second", "transactions/s", 0),
     ("cpu_seconds_per_million_rows", "CPU s / M rows", 2),
     ("peak_rss_mb", "peak RSS MB", 0),
-    ("floor_ratio", "of the broker's floor", 2),
+    ("floor_ratio", "of broker alone", 2),
 )
 
 
@@ -87,7 +87,7 @@ def machine() -> str:
 
 def show(figures: list[Figures], console: Console) -> None:
     """The table: median (min to max)."""
-    table = Table(title="cdcd end to end: MySQL to Kafka, exactly once, canal-json; median (min … max)")
+    table = Table(title="cdcd end to end: MySQL to Kafka, exactly once, canal-json; median, min, max of the runs")
     for heading in (
         "case",
         "rows",
@@ -112,4 +112,5 @@ def show(figures: list[Figures], console: Console) -> None:
 
 def _cell(values: list[float], digits: int) -> str:
     found = spread(values)
-    return f"{found['median']:,.{digits}f}\n({found['min']:,.{digits}f} … {found['max']:,.{digits}f})"
+    least, most = (f"{found[end]:,.{digits}f}" for end in ("min", "max"))
+    return f"{found['median']:,.{digits}f}\n[dim]{least}\n{most}[/]"
