@@ -14,7 +14,7 @@ from typing import NoReturn
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from cdcd.binlog.position import PositionRecord
-from cdcd.kafka.client import SLICE, ClientConfig, Trouble, with_callbacks, within
+from cdcd.kafka.client import SLICE, ClientConfig, Trouble, let_go, with_callbacks, within
 from cdcd.kafka.failures import Subject, lost, refused
 from cdcd.kafka.opening import Opening, Waiting
 from cdcd.kafka.position_commit import PositionCommit
@@ -225,7 +225,7 @@ class AtLeastOnceSink:
             return True
         last = [producer]
         del producer
-        return within(seconds, lambda: last.pop().purge())
+        return within(seconds, lambda: let_go(last.pop()))
 
     def _opened(self) -> Producer:
         assert self._producer is not None, "the sink is not open"

@@ -9,7 +9,7 @@ from typing import NoReturn
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from cdcd.errors import CdcdError, HoldingLost
-from cdcd.kafka.client import SLICE, ClientConfig, Trouble, serve, with_callbacks, within
+from cdcd.kafka.client import SLICE, ClientConfig, Trouble, let_go, serve, with_callbacks, within
 from cdcd.kafka.failures import Subject, is_fenced, lost, refused
 from cdcd.kafka.opening import Opening, Waiting
 from cdcd.observe.failpoints import Failpoint
@@ -310,4 +310,4 @@ class _End:
             # Failing is no harm: the next `open` aborts it, or the brokers do at its time limit.
             with suppress(KafkaException):
                 producer.abort_transaction(self._abort_seconds)
-        producer.purge()
+        let_go(producer)
