@@ -110,7 +110,7 @@ def conclude(reports: Iterable[Report], console: Console) -> int:
     """The account and the last line; exit status."""
     found = list(reports)
     for report in found:
-        console.print(report.account(), highlight=False, markup=False)
+        console.print(report.account(), highlight=False, markup=False, soft_wrap=True)
     changes = sum(report.counted.changes for report in found)
     rows = sum(report.messages - report.statements for report in found)
     missing = sum(report.missing.count + report.gaps.count for report in found)

@@ -98,7 +98,7 @@ class Screen:
             for each in self._shown:
                 self._console.print(f"  {each.name}: {each.state}, {each.rate:,.0f} messages/s, lag {_lag(each)}")
             if self._samples:
-                self._console.print(Text(f"  {self._samples[-1]}"))
+                self._console.print(Text(f"  {self._samples[-1]}"), soft_wrap=True)
 
     def _look(self, seconds: float) -> None:
         for each in self._shown:

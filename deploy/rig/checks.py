@@ -73,7 +73,7 @@ class Report:
         """What was found, one line a kind of trouble; for people."""
         first = (
             f"{self.counted.transactions} transactions, {self.counted.changes} row changes"
-            f" ({self.counted.split} of them change the key: two messages each), {self.statements} statements,"
+            f" ({self.counted.split} of them change the key: two messages each), {self.statements} DDL messages,"
             f" {self.messages} messages"
         )
         lines = [first]

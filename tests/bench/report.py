@@ -92,8 +92,8 @@ def show(figures: list[Figures], console: Console) -> None:
         "case",
         "rows",
         *(title for _, title, _ in COLUMNS),
-        "floor: broker /s",
-        "floor: source /s",
+        "broker alone /s",
+        "source alone /s",
         "mysql-replication /s",
     ):
         table.add_column(heading, justify="right")
