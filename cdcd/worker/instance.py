@@ -115,7 +115,7 @@ class Instance:
 
     def _hold(self) -> Ending:
         if self._finding is None:  # else it stays `retrying`, whatever an attempt takes, until it runs
-            self._change("starting", "instance.taking_over", "to be published from here")
+            self._change("starting", "instance.taking_over", "this process is to publish it")
         try:
             outcome = self._take_over.run(self._running)
         finally:

@@ -45,7 +45,7 @@ BROKER_DEFAULT = -1
 
 
 class Wiring:
-    """Makes the parts of one instance; whatever may fail is made on first use, inside the instance's own error handling."""
+    """Makes the parts of one instance; what asks a server is made on first use, inside the instance's own error handling."""
 
     def __init__(
         self,
