@@ -6,7 +6,7 @@ from typing import Literal
 
 from cdcd.binlog.core.native import Decoder
 from cdcd.binlog.position import Position, PositionRecord, coordinate
-from cdcd.errors import Stopped
+from cdcd.errors import BinlogError, FindingError, Stopped
 from cdcd.kafka.sink import Sink
 from cdcd.observe.failpoints import Failpoint
 from cdcd.worker.figures import Figures
@@ -94,6 +94,11 @@ class Pump:
                 self._write()
                 self._finish()
                 return "stopped"
+            except (BinlogError, FindingError):
+                # What comes before the trouble is published, so that whoever goes on behind it by hand loses nothing else.
+                self._write()
+                self._finish()
+                raise
             self._handle(asked, step)
         self._finish()
         return "end"

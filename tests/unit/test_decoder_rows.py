@@ -268,16 +268,36 @@ def test_a_set_of_too_many_labels() -> None:
         messages(table_map(columns=(("id", 3, b""), ("s", 254, b"\xf8\x08")), more=labels))
 
 
-def test_no_half_rows_after_an_error() -> None:
-    """The rows before the broken one in its event are not to be taken for published: nobody asks for them any more."""
-    decoder = a_decoder()
-    dump = Dump().add(gtid(1), BEGIN, table_map(), rows(WRITE, image(1, "a")))
-    done = hear(dump, decoder)
-    dump_on(dump).add(rows(WRITE, image(2, "b"), image(3, "c")[:-1]))
-    decoder.feed(dump.data)
+@pytest.mark.parametrize("ids", [None, b"9"])
+def test_no_half_rows_after_an_error(ids: bytes | None) -> None:
+    """The rows before the broken one in its event are taken back, whatever partitions they went to; earlier ones stay."""
+    route = Route("t", 3)
+    decoder = a_decoder(lambda schema: plan_of(schema, route), **({} if ids is None else {"id_prefix": ids}))
+    sound = rows(UPDATE, *(image(n, "a") for n in range(8))), rows(DELETE, image(50, "a"))
+    whole = hear(Dump().add(gtid(1), BEGIN, table_map(), *sound), decoder)
+    assert (decoder.seq, decoder.rows_done, len(whole.messages)) == (9, 5, 9)
+
+    decoder = a_decoder(lambda schema: plan_of(schema, route), **({} if ids is None else {"id_prefix": ids}))
+    broken = rows(UPDATE, *(image(n, "b") for n in range(20, 39)), image(39, "b")[:-1])
+    decoder.feed(Dump().add(gtid(1), BEGIN, table_map(), *sound, broken).data)
+    decoder.decode(NOW_MS)
+    decoder.decode(NOW_MS)
     with pytest.raises(MalformedEvent):
         decoder.decode(NOW_MS)
-    assert done.messages == ['+orders "id":"1","name":"a"']
+    assert (decoder.seq, decoder.rows_done, decoder.updates, decoder.deletes) == (9, 5, 4, 1)
+    runs = decoder.take_runs()
+    assert sorted(value.decode() for _, _, _, values, _ in runs for value in values) == sorted(whole.messages)
+    assert all(len(keys) == len(values) == len(given or keys) for _, _, keys, values, given in runs)
+
+
+def test_nothing_is_left_of_an_event_that_was_alone() -> None:
+    decoder = a_decoder()
+    decoder.feed(Dump().add(gtid(1), BEGIN, table_map(), rows(WRITE, image(2, "b"), image(3, "c")[:-1])).data)
+    decoder.decode(NOW_MS)
+    decoder.decode(NOW_MS)
+    with pytest.raises(MalformedEvent):
+        decoder.decode(NOW_MS)
+    assert (decoder.take_runs(), decoder.seq, decoder.rows_done, decoder.inserts) == ([], 0, 0, 0)
 
 
 # ------------------------------------------------------------------ plans

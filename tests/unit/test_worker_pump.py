@@ -12,7 +12,7 @@ from cdcd.binlog.position import Position
 from cdcd.binlog.schema import TableSchema
 from cdcd.config.definition import Sink as SinkSettings
 from cdcd.config.tables import TableFilter
-from cdcd.errors import Stopped
+from cdcd.errors import BinlogError, Stopped
 from cdcd.formats.canal import CANAL_JSON
 from cdcd.formats.plan import Keying
 from cdcd.observe.failpoints import off
@@ -25,7 +25,7 @@ from cdcd.worker.rule import CommitRule
 from cdcd.worker.statements import Statements
 from cdcd.worker.stream import Stream
 from cdcd.worker.tracker import Tracker
-from tests.events import BEGIN, COMMIT, SOURCE, WRITE, Dump, image, query, rows, table_map, updated
+from tests.events import BEGIN, COMMIT, SOURCE, WRITE, Dump, Event, gtid, image, query, rows, table_map, updated
 from tests.memory import MemoryDump, MemorySink
 
 SERVER = "5f0c0000-0000-0000-0000-000000000001"
@@ -252,3 +252,25 @@ def test_rows_do_not_wait_for_the_first_row_of_the_next_transaction() -> None:
     assert stored is not None
     assert stored.position.gtid_set == GtidSet.parse(f"{SOURCE}:1-5")
     assert (stored.position.txn, stored.position.rows_done) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [(77, b"unknown"), rows(WRITE, image(1, "a"), image(2, "b")[:-1]), rows(WRITE, image(1, "a"), table_id=99)],
+    ids=["unknown event", "cut row", "unknown table"],
+)
+@pytest.mark.parametrize("rows_before", [0, 2])
+def test_what_comes_before_an_unreadable_event_is_published(trouble: Event, rows_before: int) -> None:
+    """The instance parks; whoever goes on behind the event by hand must not lose what the same read brought before it."""
+    dump = transactions(3)
+    before = [rows(WRITE, *(image(n, "a") for n in range(rows_before)))] if rows_before else []
+    dump.add(gtid(8), BEGIN, table_map(), *before, trouble)
+    sink = MemorySink()
+    with pytest.raises(BinlogError):
+        a_pump(MemoryDump([dump.data]), sink).run()
+    check(sink)
+    assert len(sink.committed) == 6 + rows_before
+    assert sink.durable is not None
+    at = sink.durable.position
+    assert at.gtid_set == GtidSet.parse(f"{SOURCE}:1-7")
+    assert (at.txn, at.rows_done) == ((f"{SOURCE}:8", rows_before) if rows_before else (None, 0))

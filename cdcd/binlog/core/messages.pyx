@@ -13,6 +13,9 @@ cdef class Messages:
     cdef uint64_t inserts
     cdef uint64_t updates
     cdef uint64_t deletes
+    # the rows event in work, to undo it
+    cdef Out partitions      # of its messages so far, 4 bytes each
+    cdef uint64_t[4] before_event
     # texts that many messages share
     cdef char[96] gtid_text
     cdef Py_ssize_t gtid_size
@@ -30,6 +33,7 @@ cdef class Messages:
         release(&self.text)
         release(&self.key_text)
         release(&self.old_key_text)
+        release(&self.partitions)
 
     cdef void set_now(self, uint64_t now_ms) noexcept:
         self.now_size = write_u64(self.now_text, now_ms) - self.now_text
@@ -46,6 +50,24 @@ cdef class Messages:
         self.routes = []
         self.pending = 0
         return taken
+
+    cdef void begin_event(self) noexcept:
+        self.partitions.size = 0
+        self.before_event[0] = self.seq
+        self.before_event[1] = self.inserts
+        self.before_event[2] = self.updates
+        self.before_event[3] = self.deletes
+
+    cdef int undo_event(self, Plan plan) except -1:
+        """Take back the messages since `begin_event`: an event yields all of its own or none."""
+        cdef uint32_t partition
+        while self.partitions.size:
+            self.partitions.size -= 4
+            memcpy(&partition, self.partitions.data + self.partitions.size, 4)
+            plan.route.drop_last(partition)
+        self.seq, self.inserts = self.before_event[0], self.before_event[1]
+        self.updates, self.deletes = self.before_event[2], self.before_event[3]
+        return 0
 
     cdef int insert(self, Plan plan, const Value* after) except -1:
         self.inserts += 1
@@ -88,6 +110,7 @@ cdef class Messages:
         cdef const Op* op
         cdef Out* out = &self.text
         cdef Route route = plan.route
+        reserve(&self.partitions, 4)     # so that a message that is in its route can always be taken back
         self.seq += 1
         out.size = 0
         for i in range(program.n):
@@ -111,6 +134,7 @@ cdef class Messages:
             PyBytes_FromStringAndSize(out.data, out.size),
             None if self.id_prefix is None else self.identity(),
         )
+        put(&self.partitions, &partition, 4)
         return 0
 
     cdef int write_field(self, Out* out, int code) except -1:

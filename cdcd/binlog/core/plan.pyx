@@ -166,10 +166,18 @@ cdef class Route:
             (<list>(<tuple>run)[2]).append(id)
         return 0
 
+    cdef int drop_last(self, uint32_t partition) except -1:
+        """The newest message of a partition that has one."""
+        for texts in self.runs[partition]:
+            if texts:
+                texts.pop()
+        return 0
+
     cdef int take_into(self, list taken) except -1:
         for partition in self.touched:
             keys, values, ids = self.runs[partition]
-            taken.append((self.topic, partition, keys, values, ids))
+            if values:
+                taken.append((self.topic, partition, keys, values, ids))
             self.runs[partition] = None
         self.touched = []
         return 0

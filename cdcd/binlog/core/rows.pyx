@@ -44,6 +44,7 @@ cdef class Rows:
     cdef uint64_t done       # row changes of the open transaction, before filters
     cdef uint64_t skip       # how many more of them were published before
     cdef uint64_t filtered
+    cdef Plan reading        # of the event in work
 
     def __cinit__(self, catalog, Messages messages):
         self.catalog = catalog
@@ -116,7 +117,18 @@ cdef class Rows:
         return 0
 
     cdef int read(self, const Event* event) except -1:
-        """WRITE, UPDATE, DELETE: every row of the event becomes messages, or an error."""
+        """WRITE, UPDATE, DELETE: every row of the event becomes messages, or none of it and an error."""
+        cdef uint64_t done = self.done, skip = self.skip, filtered = self.filtered
+        self.messages.begin_event()
+        try:
+            return self.read_rows(event)
+        except BaseException:
+            if self.done != done and self.reading is not None:
+                self.messages.undo_event(self.reading)
+            self.done, self.skip, self.filtered = done, skip, filtered
+            raise
+
+    cdef int read_rows(self, const Event* event) except -1:
         cdef Cursor c = cursor(event.body, event.body_size)
         cdef Table table
         cdef Layout layout
@@ -127,6 +139,7 @@ cdef class Rows:
             return 0
         table = self.table_named(&c, event.type)
         layout = table.layout
+        self.reading = table.plan
         if take_packed(&c) != <uint64_t>layout.n:
             raise ShortRead(f"the rows have another number of columns than the table map of {table.schema.name}")
         first = take(&c, (layout.n + 7) // 8)
