@@ -2,9 +2,11 @@
 
 import contextlib
 import random
+import select
 import socket
 import struct
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
@@ -46,20 +48,20 @@ class Proxy:
                 continue
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                end.settimeout(_SECONDS)
+                end.settimeout(None)
             threading.Thread(target=self._pump, args=(client, server, False), daemon=True).start()
             threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
 
     def _pump(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
         left = self._chance.randint(*self.reset_after) if counted and self.reset_after else None
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # ValueError: closed by the other direction's thread
             while not self._closed:
                 data = self._take(source)
                 if data == b"":
                     break
                 if data is None or (not counted and self._swallowed(data)):
                     continue
-                if left is not None and len(data) >= left:
+                if left is not None and self.reset_after and len(data) >= left:
                     self._send(target, data[:left])
                     self._reset(source, target)
                     return
@@ -69,13 +71,12 @@ class Proxy:
             end.close()
 
     def _take(self, source: socket.socket) -> bytes | None:
+        """What came, b"" at the end, None if nothing did. Never waits long: a socket is closed only when nobody does."""
         if self.silent:
-            threading.Event().wait(_SECONDS)
+            time.sleep(_SECONDS)
             return None
-        try:
-            return source.recv(_CHUNK)
-        except TimeoutError:
-            return None
+        readable, _, _ = select.select([source], [], [], _SECONDS)
+        return source.recv(_CHUNK) if readable else None
 
     def _swallowed(self, data: bytes) -> bool:
         hit = bool(self.swallow) and data[3:5] == bytes((0, self.swallow))  # a command is packet number 0
@@ -84,11 +85,9 @@ class Proxy:
         return hit
 
     def _send(self, target: socket.socket, data: bytes) -> None:
-        target.settimeout(60)
         size = self.slice or len(data)
         for at in range(0, len(data), size):
             target.sendall(data[at : at + size])
-        target.settimeout(_SECONDS)
 
     def _reset(self, *ends: socket.socket) -> None:
         self.resets += 1

@@ -57,6 +57,8 @@ class Instance:
     """Merged over the definition, section by section."""
     settings: dict[str, str] = field(default_factory=dict)
     """Environment over the usual one."""
+    hosts: tuple[str, ...] = ()
+    """`host:port` of several servers to read from; without them that of `source`."""
     login: tuple[str, str] | None = None
     """User and password for the credential; without it those of `source`."""
     workers: "list[Worker]" = field(default_factory=list)
@@ -92,6 +94,8 @@ class Instance:
                 "create": {"partitions": 4, "replication": 1},
             },
         }
+        if self.hosts:
+            base["source"] = {"hosts": list(self.hosts), "credential": "source"}
         for section, value in self.overrides.items():
             old = base.get(section)
             base[section] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
@@ -100,17 +104,17 @@ class Instance:
     def write(self) -> Path:
         """Definition and credential as files; returns the definition's path."""
         definition = self.definition()
-        host = f"{definition['source']['host']}:{definition['source']['port']}"
-        self.write_credential("source", self.login or (self.source.user, self.source.password), host)
+        hosts = self.hosts or (f"{definition['source']['host']}:{definition['source']['port']}",)
+        self.write_credential("source", self.login or (self.source.user, self.source.password), *hosts)
         path = self.folder / f"{self.name}.yaml"
         path.write_text(yaml.safe_dump(definition, sort_keys=False))
         return path
 
-    def write_credential(self, name: str, login: tuple[str, str], host: str) -> None:
-        """A credential file that may be sent to `host` (`host:port`)."""
+    def write_credential(self, name: str, login: tuple[str, str], *hosts: str) -> None:
+        """A credential file that may be sent to `hosts` (`host:port` each)."""
         secret = self.folder / "credentials" / name
         secret.parent.mkdir(parents=True, exist_ok=True)
-        secret.write_text(yaml.safe_dump({"user": login[0], "password": login[1], "hosts": [host]}))
+        secret.write_text(yaml.safe_dump({"user": login[0], "password": login[1], "hosts": list(hosts)}))
         secret.chmod(0o600)
 
     def run(self, *, until_end: bool = False, failpoint: str | None = None) -> "Worker":
