@@ -16,6 +16,7 @@ class MemorySink:
     def __init__(self, before_write: Callable[[], None] = lambda: None) -> None:
         self.open_since: float | None = None
         self.open_bytes = 0
+        self.waited = 0.0
         self.durable: PositionRecord | None = None
         self.committed: list[Message] = []
         self.commits: list[tuple[int, PositionRecord]] = []

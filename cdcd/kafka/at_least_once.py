@@ -34,6 +34,10 @@ POSITION_INTERVAL = 0.1
 """Seconds between two published positions at least: a commit each, and a replay of at most that."""
 
 
+QUEUED_MESSAGES = 100_000
+"""Each costs half a kilobyte beside its text (measured), which `queue_bytes` does not count."""
+
+
 class _Stretch:
     """The messages between two checkpoints: how many are not acknowledged yet, and what they reach.
 
@@ -89,6 +93,7 @@ class AtLeastOnceSink:
         self.open_since: float | None = None
         self.open_records = 0
         self.open_bytes = 0
+        self.waited = 0.0
 
     @property
     def durable(self) -> PositionRecord | None:
@@ -165,7 +170,9 @@ class AtLeastOnceSink:
                         produce(topic, value, key, partition, on_delivery=delivered, headers=headers)
                         break
                     except BufferError:
+                        began = time.monotonic()
                         self._serve(SLICE / 10)
+                        self.waited += time.monotonic() - began
                         self._waiting()
         except KafkaException as error:
             self._fail(error.args[0], topic, len(value))
@@ -211,6 +218,7 @@ class AtLeastOnceSink:
         config = {
             **with_callbacks(bulk_config(self._config, self._settings, self._batches.bytes), self._trouble),
             "linger.ms": 0,
+            "queue.buffering.max.messages": QUEUED_MESSAGES,
             # A message that gives up after a time is the classic gap.
             "message.timeout.ms": 0,
         }

@@ -40,6 +40,10 @@ class ExactlyOnceSink:
         self.open_bytes = 0
         self.durable: PositionRecord | None = None
 
+    @property
+    def waited(self) -> float:
+        return self._producer.waited
+
     def open(self) -> None:
         self._settled(None)
         self._producer.open(self._open_timeout)

@@ -128,6 +128,8 @@ class TransactionalProducer:
         self._refusals = Refusals()
         self._topics: dict[str, None] = {}
         self.in_transaction = False
+        self.waited = 0.0
+        """Seconds spent waiting for room in the queue."""
 
     def open(self, timeout: float) -> None:
         """Construct the producer and run `init_transactions`: fences every other one and aborts what it left open.
@@ -261,7 +263,9 @@ class TransactionalProducer:
     ) -> None:
         """The queue is full: wait for acknowledgements, then hand over this same message."""
         while True:
+            began = time.monotonic()
             self.poll(SLICE / 10)
+            self.waited += time.monotonic() - began
             self._waiting()
             try:
                 self._opened().produce(topic, value, key, partition, headers=headers)

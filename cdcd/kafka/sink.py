@@ -30,6 +30,10 @@ class Sink(Protocol):
         """Bytes of their values."""
 
     @property
+    def waited(self) -> float:
+        """Seconds that `write` has spent waiting for room in the queue, ever."""
+
+    @property
     def durable(self) -> PositionRecord | None:
         """The newest checkpoint of this holding that a take-over would find; None before the first."""
 

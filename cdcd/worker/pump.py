@@ -133,8 +133,10 @@ class Pump:
             self._sink.poll()
 
     def _write(self) -> None:
+        waited = self._sink.waited
         for topic, partition, keys, values, ids in self._decoder.take_runs():
             self._sink.write(topic, partition, keys, values, ids or None)
+        self._figures.metrics.blocked_seconds["kafka"] += self._sink.waited - waited
 
     def _due(self, asked: bool, step: Step) -> bool:
         """A transaction that is larger than the budget is cut only after it was given the chance to end."""
