@@ -43,6 +43,8 @@ class Report:
     messages: int = 0
     statements: int = 0
     """Messages about statements (DDL)."""
+    repeated: int = 0
+    """Messages that came again under the same `id`, where that is allowed (at-least-once); not counted above."""
     missing: Trouble = field(default_factory=Trouble)
     """V1: in the binlog, not in the topics."""
     unexpected: Trouble = field(default_factory=Trouble)
@@ -88,7 +90,8 @@ class Checker:
     """Takes the truth once and then every record, each partition's in offset order.
 
     `statements`: every statement of the binlog (any of them may be published); `required`: those that must be.
-    `base`: the tables' rows where the truth starts, empty tables if left out.
+    `base`: the tables' rows where the truth starts, empty tables if left out. `repeats`: an `id` may come again with
+    the same content (delivery at_least_once); such a message is counted and otherwise passed over.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Checker:
         statements: Counter[str] | None = None,
         required: Counter[str] | None = None,
         base: dict[str, State] | None = None,
+        repeats: bool = False,
     ) -> None:
         self.report = Report(counted)
         self._layouts = layouts
@@ -112,7 +116,9 @@ class Checker:
         self._last: dict[tuple[str, int], int] = {}
         self._versions: dict[tuple[str, bytes | None], int] = {}
         self._partitions: dict[str, int] = {}
-        self._ids: set[int] = set()
+        self._ids: dict[int, int] = {}
+        """Number -> hash of what it stood for."""
+        self._repeats = repeats
         self._state: dict[str, State] = {name: dict((base or {}).get(name, {})) for name in layouts}
 
     def partitions(self, topic: str, count: int) -> None:
@@ -122,8 +128,10 @@ class Checker:
     def take(self, record: Record) -> None:
         """Judge one record against the truth."""
         body = orjson.loads(record.value)
+        if self._known(body, record):
+            self.report.repeated += 1
+            return
         self.report.messages += 1
-        self._identity(body["id"], record)
         if body["isDdl"]:
             self._statement(body["sql"], record)
         else:
@@ -141,10 +149,17 @@ class Checker:
             self._compare(name, self._state[name], rows)
         return self.report
 
-    def _identity(self, number: int, record: Record) -> None:
-        if number in self._ids:
-            self.report.duplicated.add(f"id {number} again at {_place(record)}")
-        self._ids.add(number)
+    def _known(self, body: dict[str, object], record: Record) -> bool:
+        """Whether it is an allowed repeat; another one is reported."""
+        number, content = _integer(body["id"]), hash((record.topic, record.key, str({**body, "ts": 0})))
+        before = self._ids.setdefault(number, -1)
+        self._ids[number] = content
+        if before == -1:
+            return False
+        if self._repeats and before == content:
+            return True
+        self.report.duplicated.add(f"id {number} again at {_place(record)}")
+        return False
 
     def _count_gaps(self) -> None:
         highest, previous = max(self._ids, default=0), 0

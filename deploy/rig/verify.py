@@ -51,10 +51,11 @@ class _Statements:
             yield transaction
 
 
-def verify(run: Run, history: History | None = None, *, statements: bool = True) -> Report:
+def verify(run: Run, history: History | None = None, *, statements: bool = True, repeats: bool = False) -> Report:
     """Judge all of `run` up to now; the worker must have reached the end and the load must rest.
 
     `statements`: whether DDL on the run's database (written with its name in backticks) must be published.
+    `repeats`: whether messages may come again (delivery at_least_once).
     """
     names = {f"{run.database}.{table}" for table in run.tables}
     tables = [table for table in run.source.tables(run.database) if table.full_name in names]
@@ -68,6 +69,7 @@ def verify(run: Run, history: History | None = None, *, statements: bool = True)
         statements=seen.all,
         required=seen.required if statements else None,
         base=run.base,
+        repeats=repeats,
     )
     topics = run.topics()
     for topic, count in Counter(place.topic for place in partitions_of(run.bootstrap, topics)).items():

@@ -78,10 +78,10 @@ def _right() -> list[Record]:
     return [*records, _statement(31)]
 
 
-def _judge(records: list[Record]) -> Report:
+def _judge(records: list[Record], *, repeats: bool = False) -> Report:
     counted = Counted()
     truth = expected(_truth(), LAYOUTS, counted, wanted={"d.t"})
-    checker = Checker(truth, LAYOUTS, counted, statements=Counter([DDL]), required=Counter([DDL]))
+    checker = Checker(truth, LAYOUTS, counted, statements=Counter([DDL]), required=Counter([DDL]), repeats=repeats)
     checker.partitions("t", PARTITIONS)
     for record in records:
         checker.take(record)
@@ -180,3 +180,16 @@ def test_the_account_shows_examples() -> None:
     account = _judge(_drop_one(_right())).account()
     assert "1 missing:" in account
     assert 'INSERT d.t {"id":"5"} of u:1' in account
+
+
+def test_repeats_are_passed_over_where_they_are_allowed() -> None:
+    right = _right()
+    report = _judge(right[:15] + right[5:15] + right[15:], repeats=True)
+    assert report.passed, report.account()
+    assert (report.messages, report.repeated) == (44, 10)
+
+
+def test_a_repeat_with_other_content_is_none() -> None:
+    right = _right()
+    altered = _alter_a_value(_right())[12]
+    assert not _judge([*right, altered], repeats=True).verdicts["V3"]
