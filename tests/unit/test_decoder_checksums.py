@@ -80,11 +80,17 @@ def test_the_first_rotate_carries_a_checksum() -> None:
     assert caught.value.event_type == ROTATE
 
 
-def test_the_fde_always_has_one() -> None:
-    dump = Dump(checksums=False)
+def test_the_fdes_own_is_checked() -> None:
+    dump = Dump()
     with pytest.raises(MalformedEvent, match="CRC32") as caught:
         hear([dump.packets[0], damaged(dump.packets[1], 30)])
     assert caught.value.event_type == FDE
+
+
+def test_the_fdes_own_says_nothing_without_checksums() -> None:
+    """A source that begins inside a file clears the creation time (offset 52 of the body) and leaves the CRC32 as it was."""
+    dump = Dump(checksums=False).transaction(1, *ROWS)
+    assert hear([dump.packets[0], damaged(dump.packets[1], 4 + 1 + 19 + 52), *dump.packets[2:]]).messages == [MESSAGE]
 
 
 def test_an_unknown_algorithm() -> None:

@@ -290,7 +290,11 @@ cdef class Decoder:
     # ---------------------------------------------------------------- files
 
     cdef int read_checksum_algorithm(self, Event* event) except -1:
-        """The algorithm byte at the FDE's end rules all later events of the file; the FDE itself always carries a CRC32."""
+        """The algorithm byte at the FDE's end rules all later events of the file.
+
+        The FDE itself always carries a CRC32, but without checksums a source that begins inside a file clears the FDE's
+        creation time and leaves the old CRC32 behind it (seen on 9.7.4): then it says nothing.
+        """
         cdef Cursor c = cursor(event.body, event.body_size)
         take(&c, 2)
         version = bytes(take_bytes(&c, 50)).rstrip(b"\0").decode("ascii", "replace")
@@ -300,8 +304,11 @@ cdef class Decoder:
             return 0     # servers before checksums
         if left(&c) < CHECKSUM + 1:
             raise ShortRead("a format description without checksum algorithm")
-        strip_checksum(event)
-        algorithm = event.body[event.body_size - 1]
+        algorithm = event.body[event.body_size - CHECKSUM - 1]
+        if algorithm == 0:
+            event.body_size -= CHECKSUM
+        else:
+            strip_checksum(event)
         if algorithm > 1:
             raise UnsupportedEvent(f"binlog checksum algorithm {algorithm}; cdcd knows NONE and CRC32")
         self.checksums = algorithm == 1
