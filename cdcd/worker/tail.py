@@ -59,9 +59,11 @@ class Tail:
         catalog.place = lambda: (decoder.file, decoder.transaction_start)
         stream = Stream(dump, decoder)
         while end is None or not end.reached(decoder):
-            step = stream.step(POLL_SECONDS, stop_at_boundary=end is not None and end.near(decoder))
-            for _, _, _, values, _ in decoder.take_runs():
-                write(values)
+            try:
+                step = stream.step(POLL_SECONDS, stop_at_boundary=end is not None and end.near(decoder))
+            finally:  # also what comes before an event that cannot be read
+                for _, _, _, values, _ in decoder.take_runs():
+                    write(values)
             if step is Step.STATEMENT:
                 refuse_changes(decoder, self.tables)
                 for database, table in catalog.doubtful(decoder.statement):

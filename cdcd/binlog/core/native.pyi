@@ -98,7 +98,8 @@ class Decoder:
     def decode(self, now_ms: int, limit: int = ..., stop_at_boundary: bool = ...) -> int:
         """Handle buffered events until one of the reasons above.
 
-        Raises MalformedEvent, UnsupportedEvent, or whatever `catalog` raised.
+        Raises MalformedEvent, UnsupportedEvent, or whatever `catalog` raised. Messages, position and `seq` are then those
+        of the events before it; what follows it cannot be read.
         """
     def take_runs(self) -> list[Run]:
         """Messages since the last call."""
