@@ -19,7 +19,8 @@ class Drained:
 
     seconds: float
     """From the claim (the position-only transaction before the dump is asked for) to the last commit, by the Kafka
-    timestamps of the position records: process start and end are left out, the connection's dump command is in."""
+    timestamps of the position records: process start and end are left out (and the last commit's few milliseconds),
+    the dump command is in."""
     cpu_seconds: float
     """User and system time of all threads of the process, start and end included."""
     peak_rss_mb: float
@@ -48,7 +49,7 @@ def drain(source: Source, bootstrap: str, prepared: Prepared, folder: Path, numb
 
 def drop_topics(instance: Instance) -> None:
     """Delete what a run left, in the background of the next one."""
-    admin = AdminClient({"bootstrap.servers": instance.bootstrap})
+    admin = AdminClient({"bootstrap.servers": instance.bootstrap, "log_level": 2})
     names = [instance.topic.format(database=instance.database, table=table) for table in instance.tables]
     futures = admin.delete_topics([*names, instance.position_topic])
     for future in futures.values():

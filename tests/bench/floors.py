@@ -73,7 +73,7 @@ def encoded(records: Iterator[Record], most: int) -> Encoded:
 def produce(bootstrap: str, messages: Encoded, total: int) -> float:
     """Seconds to publish `total` of these messages by transactions of 16 MiB, cdcd's producer settings, nothing else."""
     topic = f"bench.floor.{uuid.uuid4().hex[:8]}"
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
     admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
     config = bulk_config({"bootstrap.servers": bootstrap, "log_level": 2}, ProducerSettings(), _BATCH_BYTES)
     producer = Producer({**config, "transactional.id": topic})

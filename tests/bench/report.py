@@ -17,7 +17,7 @@ _MB = 1_000_000
 
 COLUMNS = (
     ("rows_per_second", "rows/s", 0),
-    ("transactions_per_second", "transactions/s", 0),
+    ("transactions_per_second", "transactions/s", 1),
     ("cpu_seconds_per_million_rows", "CPU s / M rows", 2),
     ("peak_rss_mb", "peak RSS MB", 0),
     ("floor_ratio", "of broker alone", 2),
