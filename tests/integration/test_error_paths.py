@@ -11,6 +11,8 @@ from confluent_kafka.admin import (
     AclOperation,
     AclPermissionType,
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
     ConfigResource,
     NewTopic,
     ResourcePatternType,
@@ -184,8 +186,9 @@ def test_message_over_the_limit(make_instance: MakeInstance) -> None:
     _insert(instance, note)
     _said_once(worker, "message-too-large", topic, "max.message.bytes")
     assert worker.stop() == 0
-    change = ConfigResource(ResourceType.TOPIC, topic, set_config={"max.message.bytes": "1000000"})
-    admin.alter_configs([change])[change].result(30)
+    entry = ConfigEntry("max.message.bytes", "1000000", incremental_operation=AlterConfigOpType.SET)
+    change = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin.incremental_alter_configs([change])[change].result(30)
     instance.run(until_end=True).wait(60)
     (record,) = read_committed(instance.bootstrap, [topic])
     assert note.encode() in record.value
