@@ -16,8 +16,11 @@ from typing import Any
 import pytest
 from pymysql.cursors import Cursor
 
+from tests.instances import Figures
 from tests.integration.type_corpus import CORPUS, Case
 from tests.servers import MysqlFactory, MysqlServer
+
+pytestmark = pytest.mark.must_show(3)
 
 COMMAND = (sys.executable, "-c", "from cdcd.cli.cdcd import main; main()")
 
@@ -112,8 +115,10 @@ def test_values_are_those_select_gives(tables: dict[str, Table], i: int) -> None
             assert (None if value is None else case.published(value)) == expected, (kind, text, value)
 
 
-def test_types_are_as_declared(tables: dict[str, Table]) -> None:
+def test_types_are_as_declared(tables: dict[str, Table], figures: Figures) -> None:
     """The binlog does not carry the one display width that MySQL 9.7 still shows."""
+    shown = [published(table) for table in tables.values()]
+    figures({"types": len(tables), "values_compared": sum(len(kinds) for rows in shown for kinds in rows.values())})
     wrong = {
         name: (table.declared, message["mysqlType"]["c"])
         for name, table in tables.items()
