@@ -116,12 +116,13 @@ class _HandOverError(Exception):
 class _TapConnection(_Client):
     """Sends our dump command in place of the library's; afterwards the library reads `shown` and nothing else."""
 
-    request: DumpRequest
+    request: DumpRequest | None = None
+    """Set once the login is over: before, a packet may begin with any byte (a scrambled password)."""
     dumping = False
     shown: bytes | None = None
 
     def _write_bytes(self, data: bytes) -> None:
-        if len(data) > 4 and data[4] in {COM_BINLOG_DUMP, COM_BINLOG_DUMP_GTID}:
+        if self.request is not None and len(data) > 4 and data[4] in {COM_BINLOG_DUMP, COM_BINLOG_DUMP_GTID}:
             if self.dumping:
                 raise TapBrokenError("mysql-replication sent a second dump command on one connection")
             payload = self.request.payload()
