@@ -12,7 +12,7 @@ _FRACTIONAL = {17: "timestamp", 18: "datetime", 19: "time"}
 _TEXT = {15: "varchar", 253: "varchar", 254: "char"}
 _BYTES = {15: "varbinary", 253: "varbinary", 254: "binary"}
 _SIZES = {1: "tiny", 2: "", 3: "medium", 4: "long"}
-_GEOMETRY = (
+GEOMETRIES = (
     "geometry",
     "point",
     "linestring",
@@ -63,8 +63,8 @@ def _special(column: Column) -> str:
         return _members(column)
     if column.type == _BLOB:
         return _SIZES.get(column.meta, "") + ("blob" if _is_binary(column) else "text")
-    if column.type == _SPATIAL and column.geometry < len(_GEOMETRY):
-        return _GEOMETRY[column.geometry]
+    if column.type == _SPATIAL and column.geometry < len(GEOMETRIES):
+        return GEOMETRIES[column.geometry]
     raise UnsupportedEvent(f"column {column.name!r}: type {column.type} is not known")
 
 
@@ -97,4 +97,4 @@ def _same_shape(column: Column, built: str) -> bool:
         return True
     if column.type in (_ENUM, _SET) and not column.labels:
         return declared.startswith(built.removesuffix(")"))
-    return column.type == _SPATIAL and built == "geometry" and declared in _GEOMETRY
+    return column.type == _SPATIAL and built == "geometry" and declared in GEOMETRIES

@@ -5,19 +5,16 @@ from contextlib import contextmanager
 
 import click
 
+from cdcd.cli.exit_code import ExitCode
 from cdcd.errors import CdcdError, InvalidConfig
-
-ERROR = 1
-NOT_FOUND = 3
-INVALID = 5
 
 
 class Failure(click.ClickException):
     """A message on standard error and an exit code."""
 
-    exit_code: int = ERROR  # type: ignore[misc] # click declares it for the class, one for each instance is meant
+    exit_code: int = ExitCode.ERROR  # type: ignore[misc] # click declares it for the class, one for each instance is meant
 
-    def __init__(self, message: str, exit_code: int = ERROR) -> None:
+    def __init__(self, message: str, exit_code: int = ExitCode.ERROR) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 
@@ -40,9 +37,9 @@ def failures(worded: Callable[[str], str] = _verbatim) -> Iterator[None]:
         yield
     except InvalidConfig as error:
         lines = "".join(f"\n  {problem}" for problem in error.problems)
-        raise Failure(f"{error.origin} is not valid:{lines}", INVALID) from None
+        raise Failure(f"{error.origin} is not valid:{lines}", ExitCode.INVALID) from None
     except FileNotFoundError as error:
-        raise Failure(f"{error.filename} does not exist", NOT_FOUND) from None
+        raise Failure(f"{error.filename} does not exist", ExitCode.NOT_FOUND) from None
     except (PermissionError, IsADirectoryError) as error:
         raise Failure(f"{error.filename} cannot be read: {error.strerror}") from None
     except CdcdError as error:

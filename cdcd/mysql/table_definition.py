@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cdcd.binlog.charsets import charset_of
-from cdcd.binlog.declared import declared_type
+from cdcd.binlog.declared import GEOMETRIES, declared_type
 from cdcd.binlog.schema import Column, TableSchema
 from cdcd.errors import FindingError, UnsupportedEvent
 from cdcd.mysql.connection import Connection, quote_identifier
@@ -39,16 +39,6 @@ _FIXED = {
 """DATA_TYPE -> type code and metadata, where no length or precision matters."""
 _OF_OCTETS = {"char": _STRING, "binary": _STRING, "varchar": _VARCHAR, "varbinary": _VARCHAR}
 _FRACTIONAL = {"timestamp": 17, "datetime": 18, "time": 19}
-_GEOMETRIES = (
-    "geometry",
-    "point",
-    "linestring",
-    "polygon",
-    "multipoint",
-    "multilinestring",
-    "multipolygon",
-    "geomcollection",
-)
 _SIGNED = frozenset({1, 2, 3, 4, 5, 8, 9, _DECIMAL})
 _CHARACTER = frozenset({_VARCHAR, _STRING, _BLOB, _VECTOR})
 _OLD_TEMPORALS = {7: 17, 12: 18, 11: 19}
@@ -130,7 +120,7 @@ def _column(row: dict[str, Any], collations: dict[str, int]) -> Column:
         unsigned=" unsigned" in declared,
         collation=_collation(kind, row["collation"], collations),
         labels=labels,
-        geometry=_GEOMETRIES.index(row["data"]) if kind == _GEOMETRY else 0,
+        geometry=GEOMETRIES.index(row["data"]) if kind == _GEOMETRY else 0,
         dimension=(row["octets"] or 0) // 4 if kind == _VECTOR else 0,
         visible="INVISIBLE" not in row["extra"],
         declared=declared,
@@ -150,7 +140,7 @@ def _binlog_type(row: dict[str, Any]) -> tuple[int, int]:
         return _DECIMAL, row["digits"] << 8 | row["scale"]
     if data == "bit":
         return _BIT, row["digits"]
-    return (_GEOMETRY, 4) if data in _GEOMETRIES else (-1, 0)
+    return (_GEOMETRY, 4) if data in GEOMETRIES else (-1, 0)
 
 
 def _label_bytes(kind: int, count: int) -> int:
