@@ -8,6 +8,7 @@
     │   └── UnsupportedEvent    well formed, but cdcd cannot publish it without losing something
     ├── HoldingLost         the result of a Kafka call is unknown, or the producer was fenced: take over anew
     ├── Replaced            a newer owner runs the instance: exit, publish nothing more
+    ├── NotOwner            this process does not own the instance (any more): exit, publish nothing more
     └── Stopped             the worker was asked to stop
 
 A *finding* is about the user's system and says how to mend it; any other exception is a defect of cdcd.
@@ -104,6 +105,10 @@ class HoldingLost(CdcdError):
 
 class Replaced(CdcdError):
     """A newer owner runs this instance. Exit without publishing."""
+
+
+class NotOwner(CdcdError):
+    """The lock is gone, or the schedule does not name this server: exit without publishing."""
 
 
 class Stopped(CdcdError):

@@ -45,7 +45,7 @@ MYSQL_PORT = 3306
 MAX_RULES = 10_000
 MAX_REGEX_RULES = 100
 
-LATER_FIELDS = frozenset({"placement", "headers", "rows_per_message", "key_columns", "tombstones", "ddl_inline"})
+LATER_FIELDS = frozenset({"headers", "rows_per_message", "key_columns", "tombstones", "ddl_inline"})
 LATER_VALUES = {
     "format.type": frozenset({"debezium-json", "maxwell-json", "htap-json"}),
     "format.compat": frozenset({"strict"}),
@@ -87,6 +87,9 @@ PartitionBy: TypeAlias = Annotated[
         custom_error_message="must be primary_key, table or a list of columns",
     ),
 ]
+
+
+Labels: TypeAlias = dict[Name, Annotated[str, Field(min_length=1, max_length=63)]]
 
 
 class Tls(Model):
@@ -232,6 +235,17 @@ class Sink(Model):
         return ddl_topic
 
 
+class Placement(Model):
+    """Which servers of the fleet may run the instance."""
+
+    weight: Annotated[float, Field(gt=0, le=1e6, strict=False)] | Literal["auto"] = "auto"
+    """What it counts for when load is spread: `auto`, as measured, or a fixed number; 1 is what a core is thought to carry."""
+    require: Labels = {}
+    """Labels that a server must have, such as `{zone: a}`; `server` is a server's id."""
+    prefer: Labels = {}
+    """Labels that it should have: servers with all of them come first, others are taken if there is none."""
+
+
 class Definition(Model):
     """One instance of cdcd."""
 
@@ -247,6 +261,7 @@ class Definition(Model):
     """Where to begin when no position is stored: `latest`, `earliest`, `{gtid_set: ...}`, `{file: ..., position: ...}` or `{time: ...}`."""
     format: Format = Format()
     sink: Sink
+    placement: Placement = Placement()
 
     @property
     def table_filter(self) -> TableFilter:

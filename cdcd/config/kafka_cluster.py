@@ -37,11 +37,11 @@ def _absolute(path: Path) -> Path:
     return path
 
 
-def _list(value: object) -> object:
+def split_list(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-def _with_port(text: str) -> str:
+def with_port(text: str) -> str:
     parse_endpoint(text)
     return text
 
@@ -98,7 +98,7 @@ class KafkaCluster(Section):
     """A Kafka cluster that definitions name in `sink.kafka`."""
 
     bootstrap_servers: Annotated[
-        tuple[Annotated[str, AfterValidator(_with_port)], ...], BeforeValidator(_list), NoDecode, NOT_EMPTY
+        tuple[Annotated[str, AfterValidator(with_port)], ...], BeforeValidator(split_list), NoDecode, NOT_EMPTY
     ]
     """Brokers to ask first, as `host:port`; a list, or text with commas."""
     security_protocol: SecurityProtocol | None = None

@@ -24,8 +24,10 @@ from pydantic_settings import (
 
 from cdcd.config.document import MAX_BYTES
 from cdcd.config.fields import Host, Name, with_written_defaults
+from cdcd.config.fleet import Fleet, Scheduling
 from cdcd.config.kafka_cluster import AbsolutePath, KafkaCluster, Section
 from cdcd.config.problems import problems_of, shown
+from cdcd.config.zookeeper import ZooKeeper
 from cdcd.errors import Finding, FindingError, InvalidConfig, Problem
 
 DEFAULT_FILE = Path("/etc/cdcd/cdcd.toml")
@@ -78,6 +80,10 @@ class Settings(BaseSettings):
     http: Http = Http()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
+    zookeeper: ZooKeeper | None = None
+    """The ensemble that coordinates the fleet; `cdcd run` and `cdcctl` need it, `cdcd run --standalone` does not."""
+    fleet: Fleet = Fleet()
+    scheduling: Scheduling = Scheduling()
     kafka: dict[Name, KafkaCluster] = {}
     """Kafka clusters by the name that `sink.kafka` of definitions gives; the usual one is called `default`. Each has the fields below, in TOML under `[kafka.default]`."""
 
@@ -95,6 +101,20 @@ class Settings(BaseSettings):
         """Nothing is read behind the caller's back: `load_settings` puts the layers together."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
+
+    def ensemble(self) -> ZooKeeper:
+        """The ZooKeeper ensemble. FindingError (operator) if the settings name none."""
+        if self.zookeeper is not None:
+            return self.zookeeper
+        raise FindingError(
+            Finding(
+                "zookeeper-not-set",
+                "operator",
+                "The settings name no ZooKeeper ensemble, which coordinates the fleet",
+                f"Set {ENVIRONMENT_PREFIX}ZOOKEEPER__HOSTS, or add to the settings file: "
+                '[zookeeper] hosts = ["zookeeper:2181"]; one instance alone runs by `cdcd run --standalone`.',
+            )
+        )
 
     def kafka_cluster(self, name: str) -> KafkaCluster:
         """The cluster of that name. FindingError (operator) if this server does not know it."""
@@ -185,7 +205,8 @@ def _mistaken_variable(name: str) -> Iterator[Problem]:
     if field == name.lower() or head in Settings.model_fields:
         return
     near = difflib.get_close_matches(head, Settings.model_fields, n=1, cutoff=0.8)
-    section = next((section for section in ("kafka", "http") if head.startswith(f"{section}_")), None)
+    sections = ("kafka", "http", "zookeeper", "fleet", "scheduling")
+    section = next((section for section in sections if head.startswith(f"{section}_")), None)
     if section is not None:
         yield Problem(name, f"names a field by two underscores: {ENVIRONMENT_PREFIX}{section.upper()}__...")
     elif near or "__" in field:

@@ -1,0 +1,1 @@
+"""ZooKeeper: the fleet's tree, locks, election and plan. The only importer of kazoo."""

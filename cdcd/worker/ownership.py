@@ -1,0 +1,71 @@
+"""Whether this process may publish an instance: asked by the hot thread, answered by ZooKeeper or, standalone, by Kafka alone."""
+
+import secrets
+from typing import Literal, Protocol
+
+from cdcd.binlog.position import PositionRecord
+
+Order = Literal["hand_over", "reconfigure"]
+
+
+class Ownership(Protocol):
+    """The lock, its lease and its epoch, for one worker process (docs/coordination.md, "Epoch and take-over").
+
+    Every method may raise Stopped; HoldingLost where ownership cannot be confirmed for now (stop publishing at once, then
+    `acquire` again); NotOwner where it is over for this process. `check` and `order` do no I/O, the others do.
+    """
+
+    @property
+    def nonce(self) -> str:
+        """Of this process: tells two holdings of one epoch apart."""
+
+    def acquire(self) -> None:
+        """Step 1: wait until the lock is this process's own. At once where it is already, and is confirmed."""
+
+    def claim(self, newest: PositionRecord | None) -> int:
+        """Step 2: this holding's epoch, above that of `newest` and of every holding before. The same for all of a holding."""
+
+    def confirm(self) -> None:
+        """Steps 3 and 6: ask ZooKeeper whether the lock is still ours."""
+
+    def check(self) -> None:
+        """Before each commit, and at each step of the pump: lease and session as known here."""
+
+    @property
+    def order(self) -> Order | None:
+        """What to do at the next transaction boundary: give the instance over, or read the definition anew."""
+
+    def hand_over(self) -> bool:
+        """Remove the lock for the standby, in one checked multi. False where that was refused: `acquire` and go on."""
+
+    def stored(self, record: PositionRecord) -> None:
+        """A position was committed; mirrored to ZooKeeper by another thread, soon."""
+
+
+class Alone:
+    """Standalone: there is no lock; Kafka fences, and the position record's epoch decides."""
+
+    def __init__(self) -> None:
+        self.nonce = secrets.token_hex(8)
+        self.order: Order | None = None
+        self._epoch: int | None = None
+
+    def acquire(self) -> None:
+        """Whoever starts last takes over."""
+
+    def claim(self, newest: PositionRecord | None) -> int:
+        if self._epoch is None:
+            self._epoch = newest.epoch + 1 if newest else 1
+        return self._epoch
+
+    def confirm(self) -> None:
+        """Nobody to ask."""
+
+    def check(self) -> None:
+        """Nothing can be lost here."""
+
+    def hand_over(self) -> bool:
+        return False
+
+    def stored(self, record: PositionRecord) -> None:
+        """The position topic is all there is."""
