@@ -33,14 +33,24 @@ class Stored:
 
 
 class Create: ...  # (path, data, ephemeral=False)
+
+
 class Set: ...  # (path, data, version=-1)
+
+
 class Delete: ...  # (path, version=-1)
+
+
 class Check: ...  # (path, version)
 
 
 class Session:
     def __init__(
-        self, ensemble: ZooKeeper, credentials: Credentials, name: str, on_state: Callable[[State], None] = lambda state: None
+        self,
+        ensemble: ZooKeeper,
+        credentials: Credentials,
+        name: str,
+        on_state: Callable[[State], None] = lambda state: None,
     ) -> None:
         """`name` is for logs. `on_state` is called in kazoo's thread and must not call back."""
 
