@@ -4,6 +4,7 @@ import secrets
 from typing import Literal, Protocol
 
 from cdcd.binlog.position import PositionRecord
+from cdcd.fleet.nodes import Request, Status
 
 Order = Literal["hand_over", "reconfigure"]
 
@@ -41,6 +42,43 @@ class Ownership(Protocol):
     def stored(self, record: PositionRecord) -> None:
         """A position was committed; mirrored to ZooKeeper by another thread, soon."""
 
+    def position_request(self) -> Request | None:
+        """An operator's order of kind `set_position` that waits to be served; asked while the lock is held."""
+
+    def served(self, request: Request) -> None:
+        """Remove that order, which is stored by now. HoldingLost where that is not certain."""
+
+
+Role = Literal["waiting", "standby", "owner"]
+
+
+class InFleet(Ownership, Protocol):
+    """What ZooKeeper's implementation offers besides, to the process around the instance (process.py).
+
+    Its constructor takes `news: Callable[[], None]`, which it calls, in any thread, whenever `check` or `order` would answer
+    otherwise than before: a worker that has nothing to read is woken by it.
+    """
+
+    @property
+    def role(self) -> Role:
+        """What it is now; no I/O."""
+
+    @property
+    def session(self) -> tuple[int, bytes]:
+        """Id and password of its ZooKeeper session, once `connect` has returned."""
+
+    def connect(self) -> None:
+        """Begin the session. ZooKeeperAway where nobody answers: call it again. NotOwner: the schedule names another server."""
+
+    def definition(self) -> bytes | None:
+        """The definition as it stands now, None where it is deleted. `order` says `reconfigure` when it has changed since."""
+
+    def tell(self, status: Status) -> None:
+        """Write the status node. Without an answer it is dropped: a newer one follows."""
+
+    def close(self) -> None:
+        """Let go of lock or standby node, write the mirror once more, end the session; bounded, and never raises."""
+
 
 class Alone:
     """Standalone: there is no lock; Kafka fences, and the position record's epoch decides."""
@@ -69,3 +107,9 @@ class Alone:
 
     def stored(self, record: PositionRecord) -> None:
         """The position topic is all there is."""
+
+    def position_request(self) -> Request | None:
+        return None
+
+    def served(self, request: Request) -> None:
+        """There are none."""
