@@ -38,16 +38,18 @@ class Scheduling(Section):
     """How the elected scheduler decides; the same on all servers."""
 
     settle: Annotated[Duration, duration_between("0s", "10m")] = 10.0
-    """How long a new scheduler waits for the servers before it places instances, so that the first one up does not take all."""
+    """How long instances without a live server wait in a fleet that is only starting, so that the first server up does not take all."""
     grace: Annotated[Duration, duration_between("0s", "1h")] = 0.0
     """How long a dead server's instances wait for it, beyond its session."""
+    mature: Annotated[Duration, duration_between("0s", "1h")] = 10.0
+    """How long an instance has to be measured before its load counts; until then it weighs what it weighed before, or the mean."""
     threshold: Annotated[float, Field(ge=0.01, le=1)] = 0.1
-    """A move for balance has to lower the imbalance by more than this share of the mean load."""
+    """Instances move for balance only if that brings two servers closer by more than this share of the mean load."""
     max_moves: Annotated[int, Field(ge=0, le=1000)] = 4
-    """Moves for balance under way at one time; 0 turns balancing off."""
+    """Moves for balance under way at one time (0 turns balancing off); a server that is emptied may have four times as many."""
     cooldown: Annotated[Duration, duration_between("0s", "24h")] = 300.0
-    """An instance that was moved for balance stays at least this long."""
+    """An instance that was moved for balance, or by an operator, is not moved for balance for so long."""
     handover_timeout: Annotated[Duration, duration_between("1s", "1h")] = 30.0
     """So long a successor may take to get ready; then the hand-over is given up."""
     avoid: Annotated[Duration, duration_between("1s", "24h")] = 300.0
-    """So long a server is avoided that failed to run an instance; doubled each further time."""
+    """So long a server is avoided that failed to run an instance; doubled each further time, at most a day."""

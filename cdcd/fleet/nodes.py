@@ -164,6 +164,12 @@ class FailedServer:
     """So long it is avoided."""
     times: int = 1
     """In a row: each time it is avoided for longer."""
+    kind: Literal["retry", "operator"] = "retry"
+    """retry: trouble that can end by itself. operator: a crash, or something that this server lacks."""
+    generation: int = 0
+    """Of the schedule node that it was tried for: each failure counts once."""
+    definition: int = 0
+    """Transaction id (mzxid) of the definition's last change then: a failure with another definition is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +190,8 @@ class Schedule:
 
     server: str | None
     generation: int
-    """Counts the changes of `server` and `next`."""
+    """Counts the changes of `server` and `next`, and new tries on the same server: a server that gave up on one starts again
+    with the next. Begins with the definition's mzxid, so that a node made again never repeats a number."""
     reason: str
     """Of the last change, in words."""
     at: float
@@ -197,6 +204,10 @@ class Schedule:
     """Counts restarts that operators asked for: a worker started for a smaller number is restarted."""
     failed: dict[str, FailedServer] = field(default_factory=dict)
     parked: Parked | None = None
+    weight: float | None = None
+    """What it weighed when it last moved: counts until it is measured where it runs now."""
+    moved: float | None = None
+    """When it was last moved for balance or by an operator: it stays for a while."""
 
     def names(self, server: str) -> bool:
         """Whether `server` is to run it or to stand by for it."""

@@ -1,0 +1,1 @@
+"""How `cdcd.fleet.plan` decides: pure functions of what the scheduler has read."""
