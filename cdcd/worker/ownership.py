@@ -6,7 +6,9 @@ from typing import Literal, Protocol
 from cdcd.binlog.position import PositionRecord
 from cdcd.fleet.nodes import Request, Status
 
-Order = Literal["hand_over", "reconfigure"]
+Order = Literal["hand_over", "leave", "reconfigure"]
+"""`hand_over`: the successor stands by. `leave`: the schedule names this server no longer, the lock is still ours.
+`reconfigure`: the definition has changed since it was read."""
 
 
 class Ownership(Protocol):
@@ -34,7 +36,7 @@ class Ownership(Protocol):
 
     @property
     def order(self) -> Order | None:
-        """What to do at the next transaction boundary: give the instance over, or read the definition anew."""
+        """What to do at the next transaction boundary; of several the first in the order above."""
 
     def hand_over(self) -> bool:
         """Remove the lock for the standby, in one checked multi. False where that was refused: `acquire` and go on."""
@@ -74,10 +76,10 @@ class InFleet(Ownership, Protocol):
         """The definition as it stands now, None where it is deleted. `order` says `reconfigure` when it has changed since."""
 
     def tell(self, status: Status) -> None:
-        """Write the status node. Without an answer it is dropped: a newer one follows."""
+        """To be written to the status node by another thread, soon; of several the newest. `close` writes the last one."""
 
     def close(self) -> None:
-        """Let go of lock or standby node, write the mirror once more, end the session; bounded, and never raises."""
+        """Write mirror and status once more, let go of lock or standby node, end the session; bounded, never raises."""
 
 
 class Alone:
