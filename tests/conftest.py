@@ -10,10 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from cdcd.config.zookeeper import ZooKeeper
 from deploy.stack import sweep
 from tests.certificates import Certificate, certificate
 from tests.instances import figures, make_instance
-from tests.servers import KafkaFactory, KafkaServer, MysqlFactory, MysqlServer, Stacks
+from tests.servers import (
+    KafkaFactory,
+    KafkaServer,
+    MysqlFactory,
+    MysqlServer,
+    Stacks,
+    ZookeeperFactory,
+    ZookeeperServer,
+)
 
 __all__ = ["figures", "make_instance"]
 """Fixtures that are declared elsewhere."""
@@ -45,6 +54,24 @@ def mysql(stacks: Stacks) -> MysqlServer:
 def kafka(stacks: Stacks) -> KafkaServer:
     """The Kafka broker that all tests share: no test may stop it. Topics are never created by themselves."""
     return stacks.kafka()
+
+
+@pytest.fixture(scope="session")
+def zookeeper(stacks: Stacks) -> ZookeeperServer:
+    """The ZooKeeper server that all tests share (tick 500 ms): no test may stop it."""
+    return stacks.zookeeper()
+
+
+@pytest.fixture
+def ensemble(zookeeper: ZookeeperServer) -> ZooKeeper:
+    """Settings for the shared ZooKeeper server: sessions of 3 s, and a chroot that nobody else uses."""
+    return zookeeper.ensemble()
+
+
+@pytest.fixture(scope="module")
+def zookeeper_server(_module_stacks: Stacks) -> ZookeeperFactory:
+    """Makes ZooKeeper servers with other settings, for tests that may also stop, freeze and wipe them; one for a module."""
+    return _module_stacks.zookeeper
 
 
 @pytest.fixture(scope="module")

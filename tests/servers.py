@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,16 @@ from typing import Any, Protocol
 
 import pymysql
 
-from deploy.stack import KafkaEndpoint, KafkaSettings, MysqlEndpoint, MysqlSettings, Stack
+from cdcd.config.zookeeper import ZooKeeper
+from deploy.stack import (
+    KafkaEndpoint,
+    KafkaSettings,
+    MysqlEndpoint,
+    MysqlSettings,
+    Stack,
+    ZookeeperEndpoint,
+    ZookeeperSettings,
+)
 from deploy.stack.endpoints import SaslAccess
 
 
@@ -138,6 +148,53 @@ class KafkaServer:
         self.start()
 
 
+class ZookeeperServer:
+    """A ZooKeeper server of its own stack, with a tick of 500 ms: sessions last 1 to 10 s."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.endpoint = self._endpoint()
+
+    def _endpoint(self) -> ZookeeperEndpoint:
+        endpoint = self.stack.endpoints().zookeeper
+        assert endpoint is not None
+        return endpoint
+
+    @property
+    def hosts(self) -> str:
+        return self.endpoint.hosts
+
+    def ensemble(self, **settings: Any) -> ZooKeeper:
+        """Settings for it: sessions of 3 s and a chroot of its own, unless said otherwise."""
+        chroot = f"/t{secrets.token_hex(4)}"
+        return ZooKeeper(**({"hosts": [self.hosts], "session_timeout": "3s", "chroot": chroot} | settings))
+
+    def stop(self, *, kill: bool = False) -> None:
+        self.stack.down("zookeeper", kill=kill)
+
+    def start(self) -> None:
+        """Start it again, on the same port."""
+        self.stack.up("zookeeper")
+        self.endpoint = self._endpoint()
+
+    def restart(self, *, kill: bool = False) -> None:
+        self.stop(kill=kill)
+        self.start()
+
+    def wipe(self) -> None:
+        """Start it again with nothing in it: transaction ids and versions begin anew."""
+        self.stop(kill=True)
+        self.stack.wipe_zookeeper()
+        self.start()
+
+    def pause(self) -> None:
+        """SIGSTOP: it keeps its connections and says nothing."""
+        self.stack.signal("zookeeper", signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.stack.signal("zookeeper", signal.SIGCONT)
+
+
 class MysqlFactory(Protocol):
     """`mysql_server(binlog_format="STATEMENT")`: mysqld options by name, `_` for `-`."""
 
@@ -150,6 +207,14 @@ class KafkaFactory(Protocol):
     def __call__(
         self, overrides: dict[str, str] | None = None, *, brokers: int = 1, sasl: bool = False
     ) -> KafkaServer: ...
+
+
+class ZookeeperFactory(Protocol):
+    """`zookeeper_server({"maxClientCnxns": "3"}, certificate=(ca, cert, key))`: settings of zoo.cfg, PEM files of a TLS port."""
+
+    def __call__(
+        self, overrides: dict[str, str] | None = None, *, certificate: tuple[str, str, str] | None = None
+    ) -> ZookeeperServer: ...
 
 
 class Stacks:
@@ -173,6 +238,12 @@ class Stacks:
     def kafka(self, overrides: dict[str, str] | None = None, *, brokers: int = 1, sasl: bool = False) -> KafkaServer:
         settings = KafkaSettings(brokers=brokers, sasl=sasl, overrides=overrides or {})
         return KafkaServer(self.get(settings, lambda stack: stack.up("kafka", kafka=settings)))
+
+    def zookeeper(
+        self, overrides: dict[str, str] | None = None, *, certificate: tuple[str, str, str] | None = None
+    ) -> ZookeeperServer:
+        settings = ZookeeperSettings(overrides or {}, certificate)
+        return ZookeeperServer(self.get(settings, lambda stack: stack.up("zookeeper", zookeeper=settings)))
 
     def destroy(self) -> None:
         for stack in self._made.values():

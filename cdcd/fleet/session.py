@@ -1,22 +1,89 @@
 """One ZooKeeper session: connects, keeps its ephemeral nodes alive, reads and writes; the wrapper around kazoo.
 
 Built for loops that read, decide and act: every call waits at most a few seconds and raises `ZooKeeperAway` (retry) when
-the answer did not come, in which case a write may or may not have been done: read again.
+the answer did not come, in which case a write may or may not have been done: read again. While the connection is broken
+calls fail at once. All methods may be called by any thread but those that call `on_state` and `changed`.
 """
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from itertools import islice
+from typing import Any, Literal, TypeVar
+
+import structlog
+from kazoo.client import KazooClient, TransactionRequest
+from kazoo.exceptions import (
+    AuthFailedError,
+    BadVersionError,
+    NoAuthError,
+    NodeExistsError,
+    NoNodeError,
+    NotEmptyError,
+    SessionClosedRequireSaslError,
+    ZookeeperError,
+)
+from kazoo.handlers.threading import AsyncResult, KazooTimeoutError
+from kazoo.protocol.states import KazooState, KeeperState, WatchedEvent, ZnodeStat
+from kazoo.security import Permissions
 
 from cdcd.config.secrets import Credentials
 from cdcd.config.zookeeper import ZooKeeper
-from cdcd.errors import FindingError
+from cdcd.errors import Finding
+from cdcd.fleet.client import ClientLog, make_client
+from cdcd.fleet.trouble import (
+    ZooKeeperAway,
+    auth_failed,
+    no_rights,
+    session_timeout,
+    slow,
+    suspended,
+    too_large,
+    unreachable,
+)
+
+__all__ = [
+    "Changed",
+    "Check",
+    "Create",
+    "Delete",
+    "Operation",
+    "Session",
+    "Set",
+    "State",
+    "Stored",
+    "ZooKeeperAway",
+    "boottime",
+    "close_session",
+]
 
 State = Literal["connected", "suspended", "lost"]
+"""`lost`: no session (yet, or any more); after an expiry a new one is made by itself, with another id and without ephemerals."""
+
+Changed = Callable[[str], None]
+"""Told the path, once, in another thread: something changed there, or the connection broke. Must not call the session."""
+
+LARGEST_NODE = 1_000_000
+"""Bytes; ZooKeeper closes the connection at 1 MiB (jute.maxbuffer), and the packet holds more than the data."""
+LONGEST_WAIT = 10.0
+"""Seconds for one answer, if the session timeout is not shorter."""
+PIPELINE = 500
+"""Reads under way at one time; a ZooKeeper server holds back its clients at 1000 (globalOutstandingLimit)."""
+
+_Answer = TypeVar("_Answer")
+_STATES: Mapping[str, State] = {
+    KazooState.CONNECTED: "connected",
+    KazooState.SUSPENDED: "suspended",
+    KazooState.LOST: "lost",
+}
+_CHANGING = Permissions.WRITE | Permissions.CREATE | Permissions.DELETE | Permissions.ADMIN
 
 
-class ZooKeeperAway(FindingError):
-    """No answer; class `retry`. A write that was under way may or may not have been done."""
+def boottime() -> float:
+    """Seconds on the clock that also counts while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,34 +99,382 @@ class Stored:
     """Unix seconds, by the ensemble's clock."""
 
 
-class Create: ...  # (path, data, ephemeral=False)
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Part of a `multi`: refused if the node exists or its parent does not."""
+
+    path: str
+    data: bytes = b""
+    ephemeral: bool = False
 
 
-class Set: ...  # (path, data, version=-1)
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Part of a `multi`: refused if there is no such node or version."""
+
+    path: str
+    data: bytes
+    version: int = -1
 
 
-class Delete: ...  # (path, version=-1)
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Part of a `multi`: refused if there is no such node or version, or it has children."""
+
+    path: str
+    version: int = -1
 
 
-class Check: ...  # (path, version)
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Part of a `multi`: refused if there is no such node or version."""
+
+    path: str
+    version: int
+
+
+Operation = Create | Set | Delete | Check
 
 
 class Session:
+    """`name` is for logs. `on_state` is called in kazoo's thread and must not call back."""
+
     def __init__(
         self,
         ensemble: ZooKeeper,
         credentials: Credentials,
         name: str,
-        on_state: Callable[[State], None] = lambda state: None,
+        on_state: Callable[[State], None] = lambda _: None,
     ) -> None:
-        """`name` is for logs. `on_state` is called in kazoo's thread and must not call back."""
+        self.timeout = ensemble.session_timeout
+        """Seconds, as negotiated with the ensemble."""
+        self.state: State = "lost"
+        self.answered = 0.0
+        """CLOCK_BOOTTIME of sending the last request of ours that was answered."""
+        self.losses = 0
+        """Sessions that ended by themselves."""
+        self.advice: Finding | None = None
+        """What should be mended, though it works: a session timeout that the ensemble does not allow."""
+        self._ensemble = ensemble
+        self._on_state = on_state
+        self._log = structlog.get_logger().bind(session=name)
+        self._client_log = ClientLog(name, self._negotiated)
+        self._client = make_client(ensemble, credentials, self._client_log)
+        self._client.add_listener(self._listen)
+        self._connected = threading.Event()
+        self._watched: dict[tuple[str, str], set[Changed]] = {}
+        self._watching = threading.Lock()
+        self._reviving = threading.Lock()
+        self._identity = (0, b"")
+        self._open = False
 
-    # start(timeout) / close() / state / id (session id) / password / timeout (negotiated, seconds)
-    # get(path, changed=None) -> Stored | None        `changed`: called once, in another thread, when the node changes, is made or deleted
-    # children(path, changed=None) -> frozenset[str]  of a missing node: none
-    # create(path, data, ephemeral=False) -> bool     False: it exists. Makes missing parents (persistent, empty).
-    # set(path, data, version=-1) -> bool             False: no such node or version
-    # delete(path, version=-1) -> bool
-    # multi(*operations) -> bool                      all or none; False: one was refused
-    # many(paths) -> dict[path, Stored | None]        pipelined gets
-    # answered: float                                 CLOCK_BOOTTIME of sending the last request of ours that was answered
+    # ---------------------------------------------------------------- the session
+
+    def start(self, timeout: float = LONGEST_WAIT) -> None:
+        """Connect. FindingError says why that did not happen in `timeout` seconds; connecting goes on until `close`."""
+        self._open = True
+        self._client.start_async()
+        deadline = time.monotonic() + timeout
+        while not self._connected.wait(0.05):
+            if self._client.client_state == KeeperState.AUTH_FAILED:
+                raise auth_failed(self._client_log.last_failure)
+            if time.monotonic() > deadline:
+                raise unreachable(self._ensemble, self._client_log.last_failure)
+
+    def close(self, timeout: float = 2.0) -> None:
+        """End the session, which removes its ephemeral nodes; waits at most `timeout` seconds for that."""
+        self._open = False
+        _close(self._client, timeout)
+
+    @property
+    def id(self) -> int:
+        """Session id, the `owner` of its ephemeral nodes; 0 while there is no session."""
+        return self._identity[0]
+
+    @property
+    def password(self) -> bytes:
+        """With the id the right to close this session (`close_session`)."""
+        return self._identity[1]
+
+    # ---------------------------------------------------------------- reading
+
+    def get(self, path: str, changed: Changed | None = None, *, confirmed: bool = False) -> Stored | None:
+        """The node, None if there is none. `changed` is called when it changes, is made or deleted.
+
+        `confirmed`: by the leader's word. Without it a follower that is cut off may show old news for a few seconds.
+        """
+        watch = self._watch("node", path, changed)
+        if confirmed:
+            self._send(lambda client: client.sync_async(self._at(path)))
+        while True:
+            try:
+                return _stored(*self._ask(path, lambda client: client.get_async(self._at(path), watch)))
+            except NoNodeError:
+                if watch is None or not self._exists(path, watch):
+                    return None
+
+    def children(self, path: str, changed: Changed | None = None) -> frozenset[str]:
+        """Names of a node's children; of a missing node none. `changed` is called when one is made or deleted."""
+        watch = self._watch("children", path, changed)
+        while True:
+            try:
+                names = self._ask(path, lambda client: client.get_children_async(self._at(path), watch))
+                return frozenset(names)
+            except NoNodeError:
+                if watch is None or not self._exists(path, watch):
+                    return frozenset()
+
+    def many(self, paths: Iterable[str], changed: Changed | None = None) -> dict[str, Stored | None]:
+        """The nodes of many paths, asked for without waiting for each answer."""
+        found: dict[str, Stored | None] = {}
+        asking = iter(paths)
+        while batch := list(islice(asking, PIPELINE)):
+            answers = [(path, self._send(self._getting(path, changed))) for path in batch]
+            for path, answer in answers:
+                try:
+                    found[path] = _stored(*self._await(path, answer))
+                except NoNodeError:
+                    found[path] = None if changed is None else self.get(path, changed)
+        return found
+
+    def open_to_all(self, path: str) -> bool:
+        """Whether everybody who reaches ZooKeeper may change this node; a missing one is not."""
+        try:
+            acls, _ = self._ask(path, lambda client: client.get_acls_async(self._at(path)))
+        except NoNodeError:
+            return False
+        return any(acl.id.scheme == "world" and acl.perms & _CHANGING for acl in acls)
+
+    # ---------------------------------------------------------------- writing
+
+    def create(self, path: str, data: bytes = b"", *, ephemeral: bool = False) -> bool:
+        """False: it exists. Makes missing parents (persistent, empty).
+
+        If the connection breaks before the answer, the node is looked at once there is one again: an ephemeral of this
+        session, or a persistent with this data, was made by us.
+        """
+        self._check_size(path, data)
+        me = self.id
+        try:
+            self._ask(path, lambda client: client.create_async(self._at(path), data, ephemeral=ephemeral))
+        except NodeExistsError:
+            return False
+        except NoNodeError:
+            self.make(path.rpartition("/")[0])
+            return self.create(path, data, ephemeral=ephemeral)
+        except ZooKeeperAway:
+            if not self._connected.wait(self._patience):
+                raise
+            found = self.get(path)
+            if found is None:
+                raise
+            return found.owner == me if ephemeral else found.data == data
+        return True
+
+    def make(self, path: str) -> None:
+        """The persistent node and all above it, the chroot too, empty where they are missing."""
+        parts = self._at(path).split("/")[1:]
+        for depth in range(1, len(parts) + 1):
+            absolute = "/" + "/".join(parts[:depth])
+            try:
+                # Looked at first: to read what is there needs no right, to try to create it does.
+                if self._ask(absolute, lambda client, at=absolute: client.exists_async(at)) is None:  # type: ignore[misc]
+                    self._ask(absolute, lambda client, at=absolute: client.create_async(at))  # type: ignore[misc]
+            except NodeExistsError:
+                pass
+
+    def set(self, path: str, data: bytes, version: int = -1) -> bool:
+        """False: there is no such node or version."""
+        self._check_size(path, data)
+        try:
+            self._ask(path, lambda client: client.set_async(self._at(path), data, version))
+        except (NoNodeError, BadVersionError):
+            return False
+        return True
+
+    def delete(self, path: str, version: int = -1) -> bool:
+        """False: there is no such node or version, or it has children."""
+        try:
+            self._ask(path, lambda client: client.delete_async(self._at(path), version))
+        except (NoNodeError, BadVersionError, NotEmptyError):
+            return False
+        return True
+
+    def multi(self, *operations: Operation) -> bool:
+        """All or none; False: one was refused. The packet as a whole has to stay below 1 MB."""
+        request = self._client.transaction()
+        for operation in operations:
+            self._add(request, operation)
+        # Answers in the place of results are exceptions that are returned, not raised.
+        results = self._ask(operations[0].path, lambda _: request.commit_async())
+        if refused := next((each for each in results if isinstance(each, NoAuthError)), None):
+            raise no_rights(operations[results.index(refused)].path)
+        return not any(isinstance(each, Exception) for each in results)
+
+    def _add(self, request: TransactionRequest, operation: Operation) -> None:
+        path = self._at(operation.path)
+        match operation:
+            case Create(_, data, ephemeral):
+                self._check_size(path, data)
+                request.create(path, data, ephemeral=ephemeral)
+            case Set(_, data, version):
+                self._check_size(path, data)
+                request.set_data(path, data, version)
+            case Delete(_, version):
+                request.delete(path, version)
+            case Check(_, version):
+                request.check(path, version)
+
+    # ---------------------------------------------------------------- asking
+
+    def _at(self, path: str) -> str:
+        return self._ensemble.chroot if path in {"", "/"} else self._ensemble.chroot + path
+
+    @staticmethod
+    def _check_size(path: str, data: bytes) -> None:
+        if len(data) > LARGEST_NODE:
+            raise too_large(path, len(data), LARGEST_NODE)
+
+    @property
+    def _patience(self) -> float:
+        return min(self.timeout, LONGEST_WAIT)
+
+    def _exists(self, path: str, watch: Callable[[WatchedEvent], None]) -> bool:
+        return self._ask(path, lambda client: client.exists_async(self._at(path), watch)) is not None
+
+    def _getting(self, path: str, changed: Changed | None) -> "Callable[[KazooClient], AsyncResult[Any]]":
+        watch = self._watch("node", path, changed)
+        return lambda client: client.get_async(self._at(path), watch)
+
+    def _ask(self, path: str, request: "Callable[[KazooClient], AsyncResult[_Answer]]") -> _Answer:
+        return self._await(path, self._send(request))
+
+    def _send(self, request: "Callable[[KazooClient], AsyncResult[_Answer]]") -> "tuple[float, AsyncResult[_Answer]]":
+        """Not while the connection is broken: kazoo would queue it and do it when nobody expects it any more."""
+        self._revive()
+        if not self._connected.is_set():
+            raise suspended(self._client_log.last_failure)
+        return boottime(), request(self._client)
+
+    def _await(self, path: str, sent: "tuple[float, AsyncResult[_Answer]]") -> _Answer:
+        at, result = sent
+        with self._translated(path):
+            try:
+                answer = result.get(timeout=self._patience)
+            except (NoNodeError, BadVersionError, NodeExistsError, NotEmptyError, NoAuthError):
+                self.answered = max(self.answered, at)
+                raise
+        self.answered = max(self.answered, at)
+        return answer
+
+    @contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (NoNodeError, BadVersionError, NodeExistsError, NotEmptyError):
+            raise
+        except NoAuthError:
+            raise no_rights(self._at(path)) from None
+        except (AuthFailedError, SessionClosedRequireSaslError):
+            raise auth_failed(self._client_log.last_failure) from None
+        except KazooTimeoutError:
+            raise slow(self._patience) from None
+        except ZookeeperError as error:
+            raise suspended(self._client_log.last_failure or type(error).__name__) from None
+
+    def _revive(self) -> None:
+        """Kazoo gives up for good when a login fails or an answer makes no sense; both can come from a restart there."""
+        gave_up = self._client.client_state in {KeeperState.AUTH_FAILED, KeeperState.CLOSED}
+        if gave_up and self._open and self._reviving.acquire(blocking=False):
+            try:
+                self._client.start_async()
+            finally:
+                self._reviving.release()
+
+    # ---------------------------------------------------------------- what kazoo tells
+
+    def _watch(self, kind: str, path: str, changed: Changed | None) -> Callable[[WatchedEvent], None] | None:
+        """Kazoo is given the same two functions for all watches, so that asking again for one adds nothing."""
+        if changed is None:
+            return None
+        with self._watching:
+            self._watched.setdefault((kind, path), set()).add(changed)
+        return self._node_changed if kind == "node" else self._children_changed
+
+    def _node_changed(self, event: WatchedEvent) -> None:
+        self._tell("node", event.path)
+
+    def _children_changed(self, event: WatchedEvent) -> None:
+        self._tell("children", event.path)
+
+    def _tell(self, kind: str, absolute: str | None) -> None:
+        """No path: the connection broke, and kazoo has dropped all watches."""
+        with self._watching:
+            if absolute is None:
+                told, self._watched = self._watched, {}
+            else:
+                key = kind, absolute[len(self._ensemble.chroot) :] or "/"
+                told = {key: self._watched.pop(key, set())}
+        for (_, path), listeners in told.items():
+            for changed in listeners:
+                changed(path)
+
+    def _negotiated(self, seconds: float) -> None:
+        self.timeout = seconds
+        asked = self._ensemble.session_timeout
+        advice = session_timeout(asked, seconds) if abs(seconds - asked) > 0.001 else None
+        if advice and advice != self.advice:
+            self._log.warning("zookeeper.advice", reason=str(advice), finding=advice.code)
+        self.advice = advice
+
+    def _listen(self, told: str) -> None:
+        before, self.state = self.state, _STATES[told]
+        if self.state == "connected":
+            self._identity = self._client.client_id or (0, b"")
+            self._connected.set()
+            self._log.info("zookeeper.connected", reason=f"session {self.id:#x} of {self.timeout:g} s")
+        else:
+            self._connected.clear()
+            self._disconnected(before)
+        self._on_state(self.state)
+
+    def _disconnected(self, before: State) -> None:
+        if self.state == "lost":
+            self._identity = (0, b"")
+            self.losses += self._open
+        if self._open:
+            self._log.warning(f"zookeeper.{self.state}", reason=self._client_log.last_failure or f"was {before}")
+
+
+def close_session(
+    ensemble: ZooKeeper, credentials: Credentials, session_id: int, password: bytes, timeout: float = 5.0
+) -> bool:
+    """End a session whose process is gone, which removes its ephemeral nodes at once. False: it had ended already.
+
+    ZooKeeperAway if ZooKeeper was not reached: then it ends by its timeout.
+    """
+    log = ClientLog(f"closing {session_id:#x}")
+    client = make_client(ensemble, credentials, log, (session_id, password))
+    try:
+        if not client.start_async().wait(timeout):
+            raise unreachable(ensemble, log.last_failure)
+        taken = client.client_id
+    finally:
+        _close(client, timeout)
+    return taken is not None and taken[0] == session_id
+
+
+def _close(client: KazooClient, timeout: float) -> None:
+    """Kazoo waits for a server that does not answer until it notices that; nobody has to wait with it."""
+
+    def close() -> None:
+        client.stop()
+        client.close()
+
+    closing = threading.Thread(target=close, name="zookeeper-close", daemon=True)
+    closing.start()
+    closing.join(timeout)
+
+
+def _stored(data: bytes, stat: ZnodeStat) -> Stored:
+    return Stored(data, stat.version, stat.czxid, stat.mzxid, stat.ephemeralOwner, stat.mtime / 1000)

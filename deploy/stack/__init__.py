@@ -9,6 +9,7 @@ from deploy.stack.home import Home, StackError
 from deploy.stack.kafka import KafkaSettings
 from deploy.stack.mysql import MysqlSettings
 from deploy.stack.stack import Stack, sweep
+from deploy.stack.zookeeper import ZookeeperSettings
 
 __all__ = [
     "Endpoints",
@@ -20,5 +21,6 @@ __all__ = [
     "Stack",
     "StackError",
     "ZookeeperEndpoint",
+    "ZookeeperSettings",
     "sweep",
 ]

@@ -37,12 +37,15 @@ class MysqlEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class ZookeeperEndpoint:
-    """A single ZooKeeper server."""
+    """A single ZooKeeper server; `secure` is its TLS port, if it has one."""
 
     hosts: str
+    secure: str | None = None
 
     def assignments(self) -> Iterator[tuple[str, str]]:
         yield "ZOOKEEPER_HOSTS", self.hosts
+        if self.secure:
+            yield "ZOOKEEPER_SECURE_HOSTS", self.secure
 
 
 @dataclass(frozen=True, slots=True)

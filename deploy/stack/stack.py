@@ -15,7 +15,7 @@ from deploy.stack.home import Home, StackError, fail, make_folder, read_json, re
 from deploy.stack.kafka import Kafka, KafkaSettings
 from deploy.stack.mysql import Mysql, MysqlSettings
 from deploy.stack.service import Say, Service, in_parallel
-from deploy.stack.zookeeper import Zookeeper
+from deploy.stack.zookeeper import Zookeeper, ZookeeperSettings
 
 SERVICES = ("mysql", "zookeeper", "kafka")
 OWNER = "owner.json"
@@ -43,7 +43,13 @@ class Stack:
         self._say = say
         self._services: dict[str, Service] = {}
 
-    def up(self, *services: str, mysql: MysqlSettings | None = None, kafka: KafkaSettings | None = None) -> Endpoints:
+    def up(
+        self,
+        *services: str,
+        mysql: MysqlSettings | None = None,
+        kafka: KafkaSettings | None = None,
+        zookeeper: ZookeeperSettings | None = None,
+    ) -> Endpoints:
         """Start `services` (all when none is named) in parallel and wait until each answers.
 
         Settings not given stay as they were; other ones than a server runs with restart it.
@@ -54,7 +60,7 @@ class Stack:
             make_folder(self.folder)
             if self._owned:
                 write_json(self.folder / OWNER, {"pid": os.getpid(), "started": _started(os.getpid())})
-            made = [self._open(kind, mysql, kafka) for kind in wanted]
+            made = [self._open(kind, mysql, kafka, zookeeper) for kind in wanted]
             in_parallel([service.up for service in made])
         return self.endpoints()
 
@@ -128,7 +134,20 @@ class Stack:
         wanted = self._checked(services) or SERVICES
         return [self._open(kind) for kind in wanted if (self.folder / kind).exists() and self._open(kind).exists()]
 
-    def _open(self, kind: str, mysql: MysqlSettings | None = None, kafka: KafkaSettings | None = None) -> Service:
+    def wipe_zookeeper(self) -> None:
+        """Delete all that ZooKeeper holds; it must have been stopped."""
+        with self._locked():
+            zookeeper = self._open("zookeeper")
+            assert isinstance(zookeeper, Zookeeper)
+            zookeeper.wipe()
+
+    def _open(
+        self,
+        kind: str,
+        mysql: MysqlSettings | None = None,
+        kafka: KafkaSettings | None = None,
+        zookeeper: ZookeeperSettings | None = None,
+    ) -> Service:
         """The service object is kept: it is the parent of its processes and must reap them."""
         known = self._services.get(kind)
         folder, say = self.folder / kind, self._saying(kind)
@@ -137,12 +156,14 @@ class Stack:
                 known.settings = mysql or known.settings
             case Kafka(), _:
                 known.want(kafka)
+            case Zookeeper(), _:
+                known.settings = zookeeper or known.settings
             case None, "mysql":
                 known = Mysql(self.home, folder, say, mysql)
             case None, "kafka":
                 known = Kafka(self.home, folder, say, kafka)
             case None, _:
-                known = Zookeeper(self.home, folder, say)
+                known = Zookeeper(self.home, folder, say, zookeeper)
         assert known is not None
         self._services[kind] = known
         return known

@@ -1,14 +1,16 @@
 """ZooKeeper from Maven: one server."""
 
 import socket
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 from deploy.stack import ports
 from deploy.stack.daemon import Daemon
 from deploy.stack.endpoints import LOOPBACK, ZookeeperEndpoint
-from deploy.stack.home import make_folder, read_json, write
+from deploy.stack.home import Home, make_folder, read_json, remove, write, write_json
 from deploy.stack.java import MARKER, Jars, java
-from deploy.stack.service import Service
+from deploy.stack.service import Say, Service
 
 VERSION = "3.9.4"
 JARS = Jars(f"zookeeper-{VERSION}", (
@@ -27,12 +29,31 @@ maxClientCnxns=0
 admin.enableServer=false
 4lw.commands.whitelist=*
 """
+# A second port with TLS, which only another network layer offers.
+SECURE = """\
+serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory
+secureClientPort={port}
+secureClientPortAddress=127.0.0.1
+ssl.keyStore.type=PEM
+ssl.keyStore.location={folder}/keystore.pem
+ssl.trustStore.type=PEM
+ssl.trustStore.location={folder}/truststore.pem
+ssl.clientAuth=want
+"""
 # Lean and quick to start: no second compiler, one collector thread.
 FLAGS = (
     "-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Djava.net.preferIPv4Stack=true",
     "-Dzookeeper.jmx.log4j.disable=true", "-Dzookeeper.forceSync=no", "-Dzookeeper.preAllocSize=1024",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ZookeeperSettings:
+    """`overrides`: settings of zoo.cfg on top of ours. `certificate`: PEM files of authority, certificate and key for a TLS port."""
+
+    overrides: dict[str, str] = field(default_factory=dict)
+    certificate: tuple[str, str, str] | None = None
 
 
 class Zookeeper(Service):
@@ -43,6 +64,13 @@ class Zookeeper(Service):
     stop_seconds = 10
     bind_failures = ("Address already in use",)
 
+    def __init__(self, home: Home, folder: Path, say: Say, settings: ZookeeperSettings | None = None) -> None:
+        super().__init__(home, folder, say)
+        self._stored = folder / "settings.json"
+        stored = read_json(self._stored)
+        self._started_with = ZookeeperSettings(**stored) if stored else ZookeeperSettings()
+        self.settings = settings or self._started_with
+
     def check(self) -> None:
         JARS.check(self.home)
 
@@ -51,8 +79,18 @@ class Zookeeper(Service):
 
     def configure(self) -> list[Daemon]:
         make_folder(self.folder / "data", owned=True)
-        port = ports.reserve(self.home, self.folder, ["port"])["port"]
-        write(self.folder / "zoo.cfg", CONFIGURATION.format(folder=self.folder, port=port))
+        secure = self.settings.certificate is not None
+        found = ports.reserve(self.home, self.folder, ["port", "secure"] if secure else ["port"])
+        lines = CONFIGURATION.format(folder=self.folder, port=found["port"])
+        if self.settings.certificate:
+            ca, certificate, key = (Path(path).read_text() for path in self.settings.certificate)
+            write(self.folder / "keystore.pem", key + certificate)
+            write(self.folder / "truststore.pem", ca)
+            lines += SECURE.format(folder=self.folder, port=found["secure"])
+        lines += "".join(f"{name}={value}\n" for name, value in self.settings.overrides.items())
+        write(self.folder / "zoo.cfg", lines)
+        write_json(self._stored, {"overrides": self.settings.overrides, "certificate": self.settings.certificate})
+        self._started_with = self.settings
         return self.describe()
 
     def describe(self) -> list[Daemon]:
@@ -75,7 +113,13 @@ class Zookeeper(Service):
         return int(read_json(self.folder / ports.FILE)["port"])
 
     def endpoint(self) -> ZookeeperEndpoint:
-        return ZookeeperEndpoint(f"{LOOPBACK}:{self._port()}")
+        found = read_json(self.folder / ports.FILE)
+        secure = f"{LOOPBACK}:{found['secure']}" if self._started_with.certificate else None
+        return ZookeeperEndpoint(f"{LOOPBACK}:{found['port']}", secure)
 
     def settings_changed(self) -> bool:
-        return False
+        return self.settings != self._started_with
+
+    def wipe(self) -> None:
+        """Delete all nodes; it must not run."""
+        remove(self.folder / "data")

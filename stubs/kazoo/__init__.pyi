@@ -1,0 +1,1 @@
+# What cdcd uses of kazoo 2.11, typed.
