@@ -38,7 +38,8 @@ def run(definition: Path, config: Path | None, until_end: bool, http_port: int |
     from cdcd.config.definition import load_definition
     from cdcd.config.settings import load_settings
     from cdcd.observe.logging import Logs
-    from cdcd.server.standalone import hold_stop_signals, run_standalone
+    from cdcd.server.control import hold_stop_signals
+    from cdcd.server.standalone import run_standalone
 
     flags: dict[str, object] = {}
     if http_port is not None:

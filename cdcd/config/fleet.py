@@ -20,7 +20,7 @@ class Fleet(Section):
     """How much it can carry beside other servers: its load is measured over this; without one its number of cores."""
     max_instances: Annotated[int, Field(ge=0, le=10_000)] | None = None
     """Most instances that it runs at one time."""
-    labels: dict[Name, Annotated[str, Field(min_length=1, max_length=63)]] = {}
+    labels: dict[Name, Annotated[str, Field(min_length=1, max_length=63)]] = Field(default_factory=dict)
     """What `placement` of definitions can ask for, such as `zone = "a"`; the label `server` is the server's id."""
     report_interval: Annotated[Duration, duration_between("100ms", "1m")] = 5.0
     """How often it writes its load-balance node."""

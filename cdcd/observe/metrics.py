@@ -57,7 +57,10 @@ def _counter(name: str, text: str, label: str = "", values: tuple[str, ...] = ()
 
 
 def _gauge(name: str, text: str, default: object = None, label: str = "", values: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"metric": Metric(f"cdcd_{name}", "gauge", text, label, values)})
+    metadata = {"metric": Metric(f"cdcd_{name}", "gauge", text, label, values)}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict.fromkeys(values, 0), metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 def _histogram(name: str, text: str) -> Any:
@@ -137,6 +140,34 @@ class ProcessMetrics:
     log_lines_dropped: int = _counter("log_lines_dropped", "Log lines dropped because nobody read the output.")
 
 
+ROLES = ("owner", "standby", "waiting", "starting", "parked")
+"""Of an instance on a server: publishing it; ready to take over; waiting for the lock; before that; given up here."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ServerMetrics(ProcessMetrics):
+    """Figures of a server in a fleet."""
+
+    zookeeper_connected: int = _gauge(
+        "zookeeper_connected", "1 while the server's own session with ZooKeeper is connected.", 0
+    )
+    zookeeper_session_losses: int = _counter("zookeeper_session_losses", "Sessions of the server that ZooKeeper ended.")
+    zookeeper_open: int = _gauge(
+        "zookeeper_open", "1 while everybody who reaches ZooKeeper can change the tree: no zookeeper.auth is set.", 0
+    )
+    server_instances: dict[str, int] = _gauge(
+        "server_instances", "Instances on this server by what it does with them.", {}, "role", ROLES
+    )
+    server_load: float | None = _gauge("server_load", "Smoothed load of what the server runs, over its capacity.")
+    server_stopping: int = _gauge("server_stopping", "1 while the server hands over what it runs, to stop.", 0)
+    worker_starts: int = _counter("worker_starts", "Worker processes started.")
+    worker_crashes: int = _counter("worker_crashes", "Worker processes that ended without saying why.")
+    scheduler_leader: int = _gauge("scheduler_leader", "1 while this server is the elected scheduler.", 0)
+    unassigned_instances: int | None = _gauge(
+        "unassigned_instances", "Instances to be run that no server runs, said by the elected scheduler alone."
+    )
+
+
 BUILD_INFO = Metric("cdcd_build_info", "gauge", "1; the labels say what runs.", "version")
 """Labels: version of cdcd, and of Python and the clients."""
 
@@ -149,6 +180,7 @@ def declared(figures: type[InstanceMetrics | ProcessMetrics]) -> Iterator[tuple[
 
 def reference() -> str:
     """The reference page, Markdown."""
+    own = {name for name, _ in declared(ProcessMetrics)}
     return "\n".join(
         [
             "# Metrics",
@@ -165,6 +197,12 @@ def reference() -> str:
             "## Of the process",
             "",
             *_table([BUILD_INFO, *(metric for _, metric in declared(ProcessMetrics))]),
+            "",
+            "## Of a server in a fleet",
+            "",
+            "Of `cdcd run` without `--standalone`, beside those of the process.",
+            "",
+            *_table(metric for name, metric in declared(ServerMetrics) if name not in own),
             "",
             "Besides, `process_*`: CPU, memory, open files and start time of the process, as Prometheus clients name them.",
             "",

@@ -50,7 +50,7 @@ class Registry:
     def _collect(self) -> Iterator[Family]:
         yield _family(BUILD_INFO, [("", self._build, 1.0)])
         process = self._process()
-        for attribute, metric in declared(ProcessMetrics):
+        for attribute, metric in declared(type(process)):
             yield _family(metric, _samples(metric, getattr(process, attribute), {}))
         with self._lock:
             readers = sorted(self._instances.items())

@@ -1,9 +1,6 @@
 """`cdcd run --standalone`: one instance without ZooKeeper, fenced by Kafka alone."""
 
 import os
-import signal
-import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,48 +14,11 @@ from cdcd.observe.failpoints import from_environment
 from cdcd.observe.logging import Logs
 from cdcd.observe.metrics import ProcessMetrics
 from cdcd.observe.registry import Registry
+from cdcd.server.control import Control
 from cdcd.server.http import Pages, StatusServer
 from cdcd.worker.instance import Ending, Instance
 from cdcd.worker.stopping import StopSignal
 from cdcd.worker.wiring import Wiring
-
-STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
-TICK_SECONDS = 1.0
-TICK_LIMIT = 10.0
-"""Seconds without a tick after which the process counts as hanging."""
-
-
-def hold_stop_signals() -> None:
-    """Call it before any thread is made, the log's included: every thread inherits it, and `Control` alone is told."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-
-
-class Control:
-    """The thread that hears signals, whatever the hot thread waits for: the first one stops, the second one ends at once."""
-
-    def __init__(self, stop: StopSignal) -> None:
-        self._stop = stop
-        self._ticked = time.monotonic()
-        self._thread = threading.Thread(target=self._listen, name="control", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def alive(self) -> bool:
-        return time.monotonic() - self._ticked < TICK_LIMIT
-
-    def _listen(self) -> None:
-        while True:
-            self._ticked = time.monotonic()
-            heard = signal.sigtimedwait(STOP_SIGNALS, TICK_SECONDS)
-            # A process that was stopped longer than the time-out and continued hears a signal that nobody sent: CPython
-            # then returns what lay in memory (its retry after EINTR ends at the deadline as if one had come).
-            if heard is None or heard.si_signo not in STOP_SIGNALS:
-                continue
-            if self._stop.asked:
-                os._exit(1)
-            structlog.get_logger().info("process.stopping", reason="a signal asked for it; a second one ends at once")
-            self._stop.ask()
 
 
 def run_standalone(
@@ -66,7 +26,7 @@ def run_standalone(
 ) -> Ending:
     """Run until stopped, replaced by a newer worker, or at the end. Raises FindingError for what is wrong at the start.
 
-    `hold_stop_signals` comes before it.
+    `control.hold_stop_signals` comes before it.
     """
     if definition.paused:
         raise FindingError(_paused(definition))

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cdcd.observe.metrics import BUILD_INFO, STATES, Histogram, InstanceMetrics, ProcessMetrics, declared, reference
+from cdcd.observe.metrics import (
+    BUILD_INFO,
+    STATES,
+    Histogram,
+    InstanceMetrics,
+    ProcessMetrics,
+    ServerMetrics,
+    declared,
+    reference,
+)
 from cdcd.observe.registry import Registry
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -143,7 +152,7 @@ def test_figures_can_travel_between_processes() -> None:
 
 
 def test_declarations_keep_the_naming_rules() -> None:
-    metrics = [metric for kind in (InstanceMetrics, ProcessMetrics) for _, metric in declared(kind)]
+    metrics = [metric for kind in (InstanceMetrics, ServerMetrics) for _, metric in declared(kind)]
     names = [metric.name for metric in metrics]
     assert len(set(names)) == len(names)
     for metric in metrics:
@@ -154,11 +163,10 @@ def test_declarations_keep_the_naming_rules() -> None:
 
 
 def test_everything_declared_is_shown() -> None:
-    text = Registry({"version": "1"}).render().decode()
-    shown = set(re.findall(r"^# TYPE (cdcd_\w+)", text, re.MULTILINE))
-    assert shown == {m.name for kind in (InstanceMetrics, ProcessMetrics) for _, m in declared(kind)} | {
-        BUILD_INFO.name
-    }
+    for kind in (ProcessMetrics, ServerMetrics):
+        text = Registry({"version": "1"}, kind).render().decode()
+        shown = set(re.findall(r"^# TYPE (cdcd_\w+)", text, re.MULTILINE))
+        assert shown == {m.name for each in (InstanceMetrics, kind) for _, m in declared(each)} | {BUILD_INFO.name}
 
 
 def test_the_page_is_in_step() -> None:
