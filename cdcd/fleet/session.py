@@ -153,6 +153,8 @@ class Session:
         """CLOCK_BOOTTIME of sending the last request of ours that was answered."""
         self.losses = 0
         """Sessions that ended by themselves."""
+        self.breaks = 0
+        """Connections that broke: what was read before may have changed unnoticed."""
         self.advice: Finding | None = None
         """What should be mended, though it works: a session timeout that the ensemble does not allow."""
         self._ensemble = ensemble
@@ -229,12 +231,21 @@ class Session:
         found: dict[str, Stored | None] = {}
         asking = iter(paths)
         while batch := list(islice(asking, PIPELINE)):
-            answers = [(path, self._send(self._getting(path, changed))) for path in batch]
-            for path, answer in answers:
-                try:
-                    found[path] = _stored(*self._await(path, answer))
-                except NoNodeError:
-                    found[path] = None if changed is None else self.get(path, changed)
+            found |= self._batch(batch, changed)
+        return found
+
+    def _batch(self, paths: list[str], changed: Changed | None) -> dict[str, Stored | None]:
+        found: dict[str, Stored | None] = {}
+        for path, answer in [(path, self._send(self._getting(path, changed))) for path in paths]:
+            try:
+                found[path] = _stored(*self._await(path, answer))
+            except NoNodeError:
+                found[path] = None
+        if changed is not None:  # a get of a missing node sets no watch
+            missing = [path for path, node in found.items() if node is None]
+            for path, exists in [(path, self._send(self._looking(path, changed))) for path in missing]:
+                if self._await(path, exists) is not None:
+                    found[path] = self.get(path, changed)
         return found
 
     def open_to_all(self, path: str) -> bool:
@@ -346,6 +357,10 @@ class Session:
         watch = self._watch("node", path, changed)
         return lambda client: client.get_async(self._at(path), watch)
 
+    def _looking(self, path: str, changed: Changed) -> "Callable[[KazooClient], AsyncResult[ZnodeStat | None]]":
+        watch = self._watch("node", path, changed)
+        return lambda client: client.exists_async(self._at(path), watch)
+
     def _ask(self, path: str, request: "Callable[[KazooClient], AsyncResult[_Answer]]") -> _Answer:
         return self._await(path, self._send(request))
 
@@ -435,6 +450,7 @@ class Session:
             self._log.info("zookeeper.connected", reason=f"session {self.id:#x} of {self.timeout:g} s")
         else:
             self._connected.clear()
+            self.breaks += 1
             self._disconnected(before)
         self._on_state(self.state)
 
