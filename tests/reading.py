@@ -4,14 +4,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from cdcd.binlog.core.native import CONTROL, END, NEED_BYTES, Decoder
 from cdcd.binlog.gtid import GtidSet
 from cdcd.errors import FindingError
 from cdcd.mysql.connection import Endpoint, Tls
-from cdcd.mysql.scan import own_identity
-from cdcd.mysql.tap import BinlogDump, DumpRequest
+from cdcd.mysql.dump import BinlogDump
+from cdcd.mysql.dump_request import DumpRequest, Reader
+from cdcd.mysql.scan import own_reader
 from tests.servers import MysqlServer
 
 
@@ -19,17 +19,12 @@ def endpoint_of(server: MysqlServer, tls: Tls | None = None) -> Endpoint:
     return Endpoint(server.host, server.port, server.user, server.password, tls)
 
 
-def a_request(**fields: Any) -> DumpRequest:
-    """A dump of its own identity."""
-    server_id, uuid = own_identity()
-    return DumpRequest(server_id=server_id, server_uuid=uuid, **fields)
-
-
 @contextmanager
-def opened(endpoint: Endpoint, request: DumpRequest) -> Iterator[BinlogDump]:
-    dump = BinlogDump(endpoint, request)
+def opened(endpoint: Endpoint, request: DumpRequest, reader: Reader | None = None) -> Iterator[BinlogDump]:
+    """A dump that has begun, under an identity of its own unless `reader` is given."""
+    dump = BinlogDump(endpoint, own_reader() if reader is None else reader)
     try:
-        dump.open()
+        dump.begin(request)
         yield dump
     finally:
         dump.close()

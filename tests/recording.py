@@ -9,8 +9,9 @@ from pathlib import Path
 import zstandard
 
 from cdcd.binlog.gtid import GtidSet
+from cdcd.mysql.dump_request import DumpRequest
 from tests.integration.type_corpus import CORPUS
-from tests.reading import a_request, endpoint_of, executed, opened, read_to_end
+from tests.reading import endpoint_of, executed, opened, read_to_end
 from tests.servers import MysqlServer, Stacks
 
 RECORDED = Path(__file__).parent / "unit" / "recorded" / "mysql-9.7.packets.zst"
@@ -73,7 +74,7 @@ def workload() -> list[str]:
 
 def dumped(server: MysqlServer, known: GtidSet) -> bytes:
     """Everything that a server sends of what is not `known`, up to its present end."""
-    with opened(endpoint_of(server), a_request(gtid_set=known, non_blocking=True)) as dump:
+    with opened(endpoint_of(server), DumpRequest(gtid_set=known, non_blocking=True)) as dump:
         return read_to_end(dump).data
 
 

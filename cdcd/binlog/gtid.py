@@ -129,6 +129,12 @@ class GtidSet:
         """Whether every GTID of self is in `other` (MySQL: GTID_SUBSET(self, other))."""
         return other.contains(self)
 
+    def gap(self, uuid: bytes, tag: str, number: int) -> Pair | None:
+        """The unknown numbers around `number` as (first, end), end excluded; None if `number` is in the set."""
+        bounds = self.ranges.get((uuid, tag), ())
+        at = bisect_right(bounds, number)
+        return None if at & 1 else (bounds[at - 1] if at else 1, bounds[at] if at < len(bounds) else END)
+
     def contains_gtid(self, uuid: bytes, tag: str, number: int) -> bool:
         return _covers(self.ranges.get((uuid, tag), ()), number, number + 1)
 

@@ -6,13 +6,15 @@ A scan dumps under an identity of its own: an instance's would evict the instanc
 import secrets
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from cdcd.binlog.core.native import BOUNDARY, CONTROL, END, NEED_BYTES, STATEMENT, Decoder, Statement
 from cdcd.binlog.gtid import Interval
 from cdcd.errors import FindingError
 from cdcd.mysql.connection import Endpoint
-from cdcd.mysql.tap import FDE, FIRST_EVENT, BinlogDump, DumpRequest
+from cdcd.mysql.dump import BinlogDump
+from cdcd.mysql.dump_request import FIRST_EVENT, DumpRequest, Reader
+from cdcd.mysql.tap import FDE
 
 POLL_SECONDS = 0.1
 _UNLIMITED = 1 << 62
@@ -25,9 +27,9 @@ def unwatched() -> None:
     """Never gives up."""
 
 
-def own_identity() -> tuple[int, UUID]:
-    """server_id and UUID for a reader that is no instance. With different UUIDs equal server_ids do not clash."""
-    return secrets.randbelow(1 << 31) + (1 << 31), uuid4()
+def own_reader(heartbeat: float = 10.0) -> Reader:
+    """A reader that is no instance. With different UUIDs equal server_ids do not clash."""
+    return Reader(secrets.randbelow(1 << 31) + (1 << 31), uuid4(), heartbeat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,8 @@ class BinlogScan:
     """
 
     def __init__(self, endpoint: Endpoint, file: str, offset: int = FIRST_EVENT, watch: Watch = unwatched) -> None:
-        server_id, uuid = own_identity()
-        request = DumpRequest(server_id=server_id, server_uuid=uuid, file=file, offset=offset, non_blocking=True)
-        self._dump = BinlogDump(endpoint, request)
+        self._dump = BinlogDump(endpoint, own_reader())
+        self._request = DumpRequest(file=file, offset=offset, non_blocking=True)
         self._decoder = Decoder(None)
         self._watch = watch
         self.created = 0
@@ -72,7 +73,7 @@ class BinlogScan:
     def file_created(self) -> int:
         """Read no further than the first FDE: seconds since 1970."""
         try:
-            self._dump.open()
+            self._dump.begin(self._request)
             while not self.created and self._next() != END:
                 pass
             return self.created
@@ -83,7 +84,7 @@ class BinlogScan:
         """In the order of the binlog. Close the generator (or exhaust it) to end the dump."""
         decoder, statements = self._decoder, []
         try:
-            self._dump.open()
+            self._dump.begin(self._request)
             while (reason := self._next()) != END:
                 if reason == STATEMENT:
                     statements.append(decoder.statement)

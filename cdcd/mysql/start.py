@@ -10,9 +10,9 @@ from cdcd.binlog.position import Position, file_number
 from cdcd.config.start import Start, StartFile, StartGtidSet, StartTime
 from cdcd.errors import Finding, FindingError
 from cdcd.mysql.connection import Connection
+from cdcd.mysql.dump_request import FIRST_EVENT
 from cdcd.mysql.scan import BinlogScan, Transaction, Watch, unwatched
 from cdcd.mysql.server import BinlogFile, ServerStatus, binlog_files, check_position
-from cdcd.mysql.tap import FIRST_EVENT
 
 CLOCK_MARGIN = 60
 """Seconds by which the source's clock may have been set back: the search looks that much further back."""

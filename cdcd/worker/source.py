@@ -10,6 +10,8 @@ from cdcd.binlog.position import Position
 from cdcd.config.definition import Definition
 from cdcd.errors import Finding, FindingError
 from cdcd.mysql.connection import Endpoint, connect
+from cdcd.mysql.dump import BinlogDump
+from cdcd.mysql.dump_request import Reader
 from cdcd.mysql.server import (
     ServerStatus,
     advise,
@@ -19,7 +21,6 @@ from cdcd.mysql.server import (
     check_server,
     read_status,
 )
-from cdcd.mysql.tap import BinlogDump, DumpRequest
 
 BEHIND_LIMIT = 300.0
 """Seconds that a source may lack transactions of the position (a new primary still applying) before the instance parks."""
@@ -66,20 +67,10 @@ class Source:
                 findings.append(error.finding)
         raise FindingError(_of_all(findings))
 
-    def dump(self, endpoint: Endpoint, position: Position, status: ServerStatus) -> BinlogDump:
-        """A dump of everything after `position`; not opened yet."""
-        by_gtid = status.by_gtid and position.gtid_set is not None
-        return BinlogDump(
-            endpoint,
-            DumpRequest(
-                self._identity.server_id,
-                self._identity.server_uuid,
-                gtid_set=position.gtid_set if by_gtid else None,
-                file="" if by_gtid else position.file,
-                offset=position.end_offset,
-                heartbeat=self._definition.source.heartbeat,
-            ),
-        )
+    def dump(self, endpoint: Endpoint) -> BinlogDump:
+        """A dump as this instance; nothing is connected yet."""
+        heartbeat = self._definition.source.heartbeat
+        return BinlogDump(endpoint, Reader(self._identity.server_id, self._identity.server_uuid, heartbeat))
 
     def _examine(self, endpoint: Endpoint, position: Position | None) -> ServerStatus:
         with connect(endpoint) as connection:

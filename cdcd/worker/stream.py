@@ -6,7 +6,7 @@ from enum import Enum
 
 from cdcd.binlog.core.native import CONTROL, END, NEED_BYTES, STATEMENT, Decoder
 from cdcd.errors import FindingError
-from cdcd.mysql.tap import BinlogDump
+from cdcd.mysql.dump import BinlogDump
 from cdcd.observe.failpoints import Failpoint, off
 
 TORN_BYTES = 512

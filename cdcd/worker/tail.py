@@ -5,18 +5,18 @@ from dataclasses import dataclass
 
 from cdcd.binlog.compression import inflate
 from cdcd.binlog.core.native import Decoder, Route
-from cdcd.binlog.position import Position
 from cdcd.config.start import Start
 from cdcd.config.tables import TableFilter
 from cdcd.errors import FindingError, Stopped
 from cdcd.formats.plan import Keying
 from cdcd.formats.template import Format
 from cdcd.mysql.connection import Endpoint, connect
-from cdcd.mysql.scan import own_identity
+from cdcd.mysql.dump import BinlogDump
+from cdcd.mysql.dump_request import DumpRequest
+from cdcd.mysql.scan import own_reader
 from cdcd.mysql.schema import SchemaLookup
 from cdcd.mysql.server import ServerStatus, check_grants, check_server, read_status
 from cdcd.mysql.start import resolve_start
-from cdcd.mysql.tap import BinlogDump, DumpRequest
 from cdcd.worker.catalog import Catalog
 from cdcd.worker.pump import POLL_SECONDS, End
 from cdcd.worker.statements import refuse_changes
@@ -41,10 +41,11 @@ class Tail:
         status = self._examine()
         with connect(self.endpoint) as connection:
             position = resolve_start(self.start, connection, status)
-        dump = BinlogDump(self.endpoint, self._request(position, status))
+        # Under an identity of its own: an equal one would evict a running instance.
+        dump = BinlogDump(self.endpoint, own_reader())
         stop(dump)
         try:
-            dump.open()
+            dump.begin(DumpRequest.after(position, status))
             self._follow(dump, End(status.file, status.offset) if self.until_end else None, write)
         except Stopped:
             return
@@ -77,13 +78,3 @@ class Tail:
         if findings:
             raise FindingError(findings[0])
         return status
-
-    def _request(self, position: Position, status: ServerStatus) -> DumpRequest:
-        """Under an identity of its own: an equal one would evict a running instance."""
-        by_gtid = status.by_gtid and position.gtid_set is not None
-        return DumpRequest(
-            *own_identity(),
-            gtid_set=position.gtid_set if by_gtid else None,
-            file="" if by_gtid else position.file,
-            offset=position.end_offset,
-        )

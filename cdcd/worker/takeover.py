@@ -11,9 +11,10 @@ from cdcd.errors import Replaced
 from cdcd.kafka.positions import PositionTopic
 from cdcd.kafka.sink import Sink
 from cdcd.mysql.connection import Endpoint, connect
+from cdcd.mysql.dump import BinlogDump
+from cdcd.mysql.dump_request import DumpRequest
 from cdcd.mysql.server import ServerStatus
 from cdcd.mysql.start import resolve_start
-from cdcd.mysql.tap import BinlogDump
 from cdcd.observe.failpoints import Failpoint
 from cdcd.worker.lag import LagWatch
 from cdcd.worker.pump import End, Holding, Outcome
@@ -34,6 +35,7 @@ class Held:
     holding: Holding
     endpoint: Endpoint
     dump: BinlogDump
+    request: DumpRequest
     tracker: Tracker
     seq: int
     router: Router
@@ -110,7 +112,8 @@ class TakeOver:
         held = Held(
             holding=holding,
             endpoint=endpoint,
-            dump=self._source.dump(endpoint, position, status),
+            dump=self._source.dump(endpoint),
+            request=DumpRequest.after(position, status),
             tracker=Tracker(position, status.server_uuid),
             seq=_first_seq(record, status),
             router=self._router(record.partitions if record else {}),
@@ -125,7 +128,7 @@ class TakeOver:
         lag = self._lag(held)
         try:
             self._stop.wakes(held.dump.stop)
-            held.dump.open()
+            held.dump.begin(held.request)
             position = held.tracker.position
             running(held.holding.epoch, f"{held.endpoint}, after {position.gtid_set or position.file}"[:300])
             lag.start()

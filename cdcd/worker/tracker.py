@@ -29,7 +29,9 @@ class Tracker:
             return at
         if at.file and coordinate(decoder.file, decoder.end_offset) < coordinate(at.file, at.end_offset):
             return at
-        return replace(at, file=decoder.file, start_offset=decoder.start_offset, end_offset=decoder.end_offset)
+        # A place where reading began is no transaction's start: the last one known in this file stays.
+        start = max(decoder.start_offset, at.start_offset if at.file == decoder.file else 0)
+        return replace(at, file=decoder.file, start_offset=start, end_offset=decoder.end_offset)
 
     def _part(self, decoder: Decoder) -> tuple[str | None, int]:
         """(transaction, rows done) of one that is published in parts."""

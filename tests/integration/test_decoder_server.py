@@ -22,11 +22,12 @@ from cdcd.config.tables import TableFilter
 from cdcd.errors import MalformedEvent, UnsupportedEvent
 from cdcd.formats.canal import CANAL_JSON
 from cdcd.formats.plan import Keying, compile_plan
+from cdcd.mysql.dump_request import DumpRequest
 from cdcd.worker.tail import Tail
 from tests.decoding import NOW_MS, hear
 from tests.events import Dump
 from tests.integration.type_corpus import CORPUS
-from tests.reading import a_request, binlog_end, endpoint_of, executed, opened
+from tests.reading import binlog_end, endpoint_of, executed, opened
 from tests.recording import dumped, workload
 from tests.servers import MysqlFactory, MysqlServer
 
@@ -201,7 +202,7 @@ def test_a_row_of_20_mb(server: MysqlServer) -> None:
         decoder = Decoder(lambda schema: compile_plan(schema, CANAL_JSON, route, Keying(shared=False)), inflate)
         sizes: list[int] = []
         before = Memory.now()
-        with opened(endpoint_of(server), a_request(gtid_set=known, non_blocking=True)) as dump:
+        with opened(endpoint_of(server), DumpRequest(gtid_set=known, non_blocking=True)) as dump:
             reason = NEED_BYTES
             while reason != END:
                 if reason == CONTROL:

@@ -6,7 +6,8 @@ from cdcd.binlog.core.native import END, Decoder, Plan, Route
 from cdcd.binlog.schema import TableSchema
 from cdcd.formats.canal import CANAL_JSON
 from cdcd.formats.plan import Keying, compile_plan
-from tests.reading import a_request, binlog_end, endpoint_of, opened, read_to_end
+from cdcd.mysql.dump_request import DumpRequest
+from tests.reading import binlog_end, endpoint_of, opened, read_to_end
 from tests.servers import MysqlServer
 
 
@@ -18,7 +19,7 @@ def test_invalid_text_is_replaced_and_counted(mysql: MysqlServer, database: str)
         "INSERT INTO t VALUES (1, 'a', _dec8 x'61ac62'), (2, _dec8 x'd7', _dec8 x'acac'), (3, 'c', 'd')",
         database=database,
     )
-    with opened(endpoint_of(mysql), a_request(file=start[0], offset=start[1], non_blocking=True)) as dump:
+    with opened(endpoint_of(mysql), DumpRequest(file=start[0], offset=start[1], non_blocking=True)) as dump:
         data = read_to_end(dump).data
     plans: list[Plan] = []
     route = Route("t", 1)

@@ -13,9 +13,10 @@ from cdcd.config.tables import TableFilter
 from cdcd.errors import Finding, FindingError
 from cdcd.formats.canal import CANAL_JSON
 from cdcd.mysql.connection import Endpoint
+from cdcd.mysql.dump_request import DumpRequest
 from cdcd.mysql.schema import SchemaLookup
 from cdcd.worker.tail import Tail
-from tests.reading import a_request, binlog_end, endpoint_of, opened
+from tests.reading import binlog_end, endpoint_of, opened
 from tests.servers import MysqlFactory, MysqlServer
 
 EVERY_TYPE = r"""
@@ -61,7 +62,7 @@ def log(server: MysqlServer, database: str, *statements: str) -> Logged:
     server.run(*statements, database=database)
     found: list[Logged] = []
     decoder = Decoder(lambda schema: found.append(Logged(schema, decoder.file, decoder.transaction_start)))
-    with opened(endpoint_of(server), a_request(file=file, offset=offset, non_blocking=True)) as dump:
+    with opened(endpoint_of(server), DumpRequest(file=file, offset=offset, non_blocking=True)) as dump:
         while (reason := decoder.decode(0)) != END:
             if reason == NEED_BYTES:
                 decoder.feed(dump.read(1.0))

@@ -13,9 +13,10 @@ from cdcd.binlog.position import Position
 from cdcd.config.start import Start, StartFile, StartGtidSet, StartTime
 from cdcd.errors import Finding, FindingError, Stopped
 from cdcd.mysql.connection import Connection, Endpoint, connect
+from cdcd.mysql.dump_request import DumpRequest
 from cdcd.mysql.server import binlog_files, check_grants, check_position, check_server, read_status
 from cdcd.mysql.start import resolve_start
-from tests.reading import a_request, binlog_end, endpoint_of, executed, opened, read_to_end
+from tests.reading import binlog_end, endpoint_of, executed, opened, read_to_end
 from tests.servers import MysqlFactory, MysqlServer
 
 ELSEWHERE = "22222222-2222-2222-2222-222222222222"
@@ -108,9 +109,9 @@ def test_earliest(line: Timeline, connection: Connection) -> None:
 def reads_on(line: Timeline, position: Position) -> GtidSet:
     """What a dump from `position` brings."""
     request = (
-        a_request(file=position.file, offset=position.end_offset, non_blocking=True)
+        DumpRequest(file=position.file, offset=position.end_offset, non_blocking=True)
         if position.gtid_set is None
-        else a_request(gtid_set=position.gtid_set, non_blocking=True)
+        else DumpRequest(gtid_set=position.gtid_set, non_blocking=True)
     )
     with opened(endpoint_of(line.server), request) as dump:
         return read_to_end(dump).gtids

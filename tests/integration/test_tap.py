@@ -22,10 +22,14 @@ from cdcd.binlog.core.native import CONTROL, END, NEED_BYTES, Decoder
 from cdcd.binlog.gtid import GtidSet
 from cdcd.errors import Finding, FindingError, Stopped
 from cdcd.mysql.connection import Endpoint, Tls, connect
-from cdcd.mysql.tap import BinlogDump, DumpRequest, TapBrokenError
+from cdcd.mysql.dump import BinlogDump
+from cdcd.mysql.dump_request import DumpRequest, Reader
+from cdcd.mysql.scan import own_reader
+from cdcd.mysql.tap import KEPT_SECONDS, Session, TapBrokenError
 from tests.certificates import Certificate
-from tests.reading import a_request, binlog_end, endpoint_of, executed, opened, read_to_end
+from tests.reading import binlog_end, endpoint_of, executed, opened, read_to_end
 from tests.servers import MysqlFactory, MysqlServer
+from tests.waiting import until
 
 FDE, ROTATE = 15, 4
 
@@ -67,6 +71,18 @@ def read_until_it_fails(dump: BinlogDump, seconds: float = 20.0) -> Finding:
     raise AssertionError("the dump goes on")
 
 
+def session_of(dump: BinlogDump) -> Session:
+    assert dump._session is not None
+    return dump._session
+
+
+def session_id(dump: BinlogDump) -> int:
+    """Number of its connection at the source."""
+    stream = session_of(dump)._stream
+    assert stream is not None
+    return stream.server_thread_id[0]
+
+
 # ------------------------------------------------------------------------------------------------ the contract
 
 
@@ -98,7 +114,7 @@ def test_the_library_sees_nothing_but_fde_and_rotate(
     some_transactions(mysql, database)
     mysql.query("FLUSH BINARY LOGS")
     some_transactions(mysql, database)
-    with opened(endpoint_of(mysql), a_request(gtid_set=GtidSet(), non_blocking=True)) as dump:
+    with opened(endpoint_of(mysql), DumpRequest(gtid_set=GtidSet(), non_blocking=True)) as dump:
         read = read_to_end(dump)
         assert read.decoder.transactions >= 10
         assert set(seen) == {FDE, ROTATE}
@@ -107,35 +123,95 @@ def test_the_library_sees_nothing_but_fde_and_rotate(
 
 
 def test_a_second_dump_command_is_refused(mysql: MysqlServer) -> None:
-    with opened(endpoint_of(mysql), a_request(gtid_set=GtidSet())) as dump:
-        assert dump._stream is not None
+    with opened(endpoint_of(mysql), DumpRequest(gtid_set=GtidSet())) as dump:
+        stream = session_of(dump)._stream
+        assert stream is not None
         with pytest.raises(TapBrokenError):
-            dump._stream._write_bytes(b"\x0b\0\0\0\x12" + bytes(10))
+            stream._write_bytes(b"\x0b\0\0\0\x12" + bytes(10))
+        with pytest.raises(TapBrokenError):
+            session_of(dump).dump(DumpRequest(gtid_set=GtidSet()))
 
 
 def test_the_library_cannot_reconnect(mysql: MysqlServer) -> None:
-    with opened(endpoint_of(mysql), a_request(gtid_set=GtidSet())) as dump:
-        assert dump._reader is not None
-        assert dump._stream is not None
-        dump._reader._BinLogStreamReader__connected_stream = False  # type: ignore[attr-defined]
+    with opened(endpoint_of(mysql), DumpRequest(gtid_set=GtidSet())) as dump:
+        reader = session_of(dump)._reader
+        assert reader is not None
+        reader._BinLogStreamReader__connected_stream = False  # type: ignore[attr-defined]
         with pytest.raises(TapBrokenError):
-            dump._reader.fetchone()
+            reader.fetchone()
 
 
 def test_one_connection_is_all_it_takes(mysql: MysqlServer) -> None:
     """The library's control connection (information_schema) never reaches the server."""
-    request = a_request(gtid_set=GtidSet())
     before = len(mysql.query("SHOW PROCESSLIST"))
-    with opened(endpoint_of(mysql), request) as dump:
+    with opened(endpoint_of(mysql), DumpRequest(gtid_set=GtidSet())) as dump:
         dump.read(5.0)
         assert len(mysql.query("SHOW PROCESSLIST")) <= before + 1
 
 
 def test_it_registers_as_a_replica(mysql: MysqlServer) -> None:
-    request = a_request(gtid_set=GtidSet())
-    with opened(endpoint_of(mysql), request), connect(endpoint_of(mysql)) as connection:
+    reader = own_reader()
+    with opened(endpoint_of(mysql), DumpRequest(gtid_set=GtidSet()), reader), connect(endpoint_of(mysql)) as connection:
         replicas = {row["replica_uuid"]: row["server_id"] for row in connection.records("SHOW REPLICAS")}
-        assert replicas[str(request.server_uuid)] == request.server_id
+        assert replicas[str(reader.server_uuid)] == reader.server_id
+
+
+def command_of(server: MysqlServer, dump: BinlogDump) -> str:
+    """What the source believes the dump's session to be doing."""
+    return str(server.query("SELECT command FROM information_schema.processlist WHERE id = %s", [session_id(dump)])[0][0])
+
+
+def test_no_dump_command_but_ours_reaches_the_source(mysql: MysqlServer, database: str) -> None:
+    """The library has given its own and believes to be reading; the source waits for the one that counts."""
+    dump = BinlogDump(endpoint_of(mysql), own_reader())
+    try:
+        dump.prepare()
+        session, at = session_id(dump), mysql.query("SELECT @@gtid_executed")[0][0]
+        assert command_of(mysql, dump) in {"Sleep", "Register Slave"}
+        some_transactions(mysql, database, 2)
+        dump.prepare()
+        assert session_id(dump) == session
+        dump.begin(DumpRequest(gtid_set=GtidSet.parse(at), non_blocking=True))
+        assert session_id(dump) == session
+        assert command_of(mysql, dump) == "Binlog Dump GTID"
+        assert read_to_end(dump).gtids.count() >= 2
+    finally:
+        dump.close()
+
+
+@pytest.mark.parametrize("mode", ["disabled", "verify-ca"])
+@pytest.mark.parametrize("how", ["killed", "idle", "old"])
+def test_a_prepared_session_that_is_gone_is_replaced(
+    own: MysqlServer, how: str, mode: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dump = BinlogDump(endpoint_of(own, Tls(mode, ca=str(own.ca))), own_reader())
+    try:
+        own.query(f"SET GLOBAL wait_timeout = {1 if how == 'idle' else 28800}")
+        dump.prepare()
+        first = session_id(dump)
+        if how == "killed":
+            own.query(f"KILL {first}")
+        if how == "old":
+            monkeypatch.setattr(session_of(dump), "_opened_at", time.monotonic() - KEPT_SECONDS - 1)
+        until(lambda: not session_of(dump).usable())
+        own.query("SET GLOBAL wait_timeout = 28800")
+        dump.begin(DumpRequest(gtid_set=executed(own)))
+        assert session_id(dump) != first
+        own.query("FLUSH BINARY LOGS")
+        assert dump.read(5.0)
+    finally:
+        own.query("SET GLOBAL wait_timeout = 28800")
+        dump.close()
+
+
+def test_a_session_that_waits_is_good(own: MysqlServer) -> None:
+    """Also with TLS 1.3, whose tickets come after the handshake."""
+    dump = BinlogDump(endpoint_of(own, Tls("verify-ca", ca=str(own.ca))), own_reader())
+    try:
+        dump.prepare()
+        assert session_of(dump).usable()
+    finally:
+        dump.close()
 
 
 # ------------------------------------------------------------------------------------------------ where it starts
@@ -144,7 +220,7 @@ def test_it_registers_as_a_replica(mysql: MysqlServer) -> None:
 def test_from_an_empty_set_everything_comes(mysql: MysqlServer, database: str) -> None:
     some_transactions(mysql, database)
     expected = executed(mysql)
-    with opened(endpoint_of(mysql), a_request(gtid_set=GtidSet(), non_blocking=True)) as dump:
+    with opened(endpoint_of(mysql), DumpRequest(gtid_set=GtidSet(), non_blocking=True)) as dump:
         assert read_to_end(dump).gtids.contains(expected)
 
 
@@ -153,7 +229,7 @@ def test_resume_by_gtid_set(mysql: MysqlServer, database: str) -> None:
     known = executed(mysql)
     some_transactions(mysql, database)
     expected = executed(mysql).subtract(known)
-    with opened(endpoint_of(mysql), a_request(gtid_set=known, non_blocking=True)) as dump:
+    with opened(endpoint_of(mysql), DumpRequest(gtid_set=known, non_blocking=True)) as dump:
         got = read_to_end(dump).gtids
     assert got.contains(expected)
     assert not known.subtract(known.subtract(got))
@@ -168,7 +244,7 @@ def test_resume_by_tagged_gtid_set(own: MysqlServer) -> None:
         own.run("SET gtid_next = 'AUTOMATIC:blue'", f"INSERT INTO {database}.t (v) VALUES ('b')")
         some_transactions(own, database, 1)
         expected = executed(own).subtract(known)
-        with opened(endpoint_of(own), a_request(gtid_set=known, non_blocking=True)) as dump:
+        with opened(endpoint_of(own), DumpRequest(gtid_set=known, non_blocking=True)) as dump:
             assert read_to_end(dump).gtids == expected
 
 
@@ -177,15 +253,15 @@ def test_resume_by_file_and_offset(mysql: MysqlServer, database: str) -> None:
     known = executed(mysql)
     some_transactions(mysql, database)
     expected = executed(mysql).subtract(known)
-    with opened(endpoint_of(mysql), a_request(file=file, offset=offset, non_blocking=True)) as dump:
+    with opened(endpoint_of(mysql), DumpRequest(file=file, offset=offset, non_blocking=True)) as dump:
         read = read_to_end(dump)
     assert read.gtids.contains(expected)
     assert read.decoder.offset > offset
 
 
 def test_offset_beyond_4_gib_is_refused(mysql: MysqlServer) -> None:
-    dump = BinlogDump(endpoint_of(mysql), a_request(file="binlog.000001", offset=1 << 32))
-    finding = finding_of(dump.open)
+    dump = BinlogDump(endpoint_of(mysql), own_reader())
+    finding = finding_of(lambda: dump.begin(DumpRequest(file="binlog.000001", offset=1 << 32)))
     dump.close()
     assert finding.code == "position-beyond-4-gib"
 
@@ -197,10 +273,10 @@ def test_the_source_refuses(own: MysqlServer) -> None:
     file, offset = binlog_end(own)
     own.query(f"PURGE BINARY LOGS TO '{file}'")
     for request, code in (
-        (a_request(gtid_set=GtidSet()), "position-purged"),
-        (a_request(gtid_set=known.union(GtidSet.parse(f"{own_uuid}:1-999999"))), "position-ahead"),
-        (a_request(file="binlog.000001"), "binlog-file-missing"),
-        (a_request(file=file, offset=offset + 100_000), "position-beyond-file"),
+        (DumpRequest(gtid_set=GtidSet()), "position-purged"),
+        (DumpRequest(gtid_set=known.union(GtidSet.parse(f"{own_uuid}:1-999999"))), "position-ahead"),
+        (DumpRequest(file="binlog.000001"), "binlog-file-missing"),
+        (DumpRequest(file=file, offset=offset + 100_000), "position-beyond-file"),
     ):
         with opened(endpoint_of(own), request) as dump:
             finding = read_until_it_fails(dump)
@@ -214,7 +290,7 @@ def test_file_without_checksums(mysql_server: MysqlFactory) -> None:
         some_transactions(server, database)
         server.query("FLUSH BINARY LOGS")
         some_transactions(server, database)
-        with opened(endpoint_of(server), a_request(gtid_set=GtidSet(), non_blocking=True)) as dump:
+        with opened(endpoint_of(server), DumpRequest(gtid_set=GtidSet(), non_blocking=True)) as dump:
             assert read_to_end(dump).gtids.contains(executed(server))
             assert dump.log_file == binlog_end(server)[0]
 
@@ -232,7 +308,7 @@ def timed(most: float) -> Iterator[None]:
 @pytest.mark.parametrize("mode", ["disabled", "verify-ca"])
 def test_stop_ends_a_blocked_read_within_100_ms(mysql: MysqlServer, mode: Any) -> None:
     tls = Tls(mode, ca=str(mysql.ca))
-    with opened(endpoint_of(mysql, tls), a_request(gtid_set=executed(mysql))) as dump:
+    with opened(endpoint_of(mysql, tls), DumpRequest(gtid_set=executed(mysql))) as dump:
         while dump.read(0.2):
             pass
         stopped_at = []
@@ -254,15 +330,15 @@ def test_stop_ends_a_blocked_read_within_100_ms(mysql: MysqlServer, mode: Any) -
 
 
 def test_stopped_before_it_is_opened(mysql: MysqlServer) -> None:
-    dump = BinlogDump(endpoint_of(mysql), a_request(gtid_set=GtidSet()))
+    dump = BinlogDump(endpoint_of(mysql), own_reader())
     dump.stop()
     with pytest.raises(Stopped):
-        dump.open()
+        dump.begin(DumpRequest(gtid_set=GtidSet()))
     dump.close()
 
 
 def test_heartbeats_keep_an_idle_dump(own: MysqlServer) -> None:
-    with opened(endpoint_of(own), a_request(gtid_set=executed(own), heartbeat=0.3)) as dump:
+    with opened(endpoint_of(own), DumpRequest(gtid_set=executed(own)), own_reader(0.3)) as dump:
         deadline, heard = time.monotonic() + 2.5, 0
         while time.monotonic() < deadline:
             heard += bool(dump.read(0.1))
@@ -272,7 +348,7 @@ def test_heartbeats_keep_an_idle_dump(own: MysqlServer) -> None:
 def test_a_silent_source_is_noticed_within_3_heartbeats(own: MysqlServer) -> None:
     """SIGSTOP: the kernel keeps the connection, nothing comes any more, as with a half-open socket."""
     pid = int((own.endpoint.data_dir / "mysqld.pid").read_text())
-    with opened(endpoint_of(own), a_request(gtid_set=executed(own), heartbeat=0.5)) as dump:
+    with opened(endpoint_of(own), DumpRequest(gtid_set=executed(own)), own_reader(0.5)) as dump:
         while dump.read(0.1):
             pass
         os.kill(pid, signal.SIGSTOP)
@@ -290,11 +366,10 @@ def test_a_silent_source_is_noticed_within_3_heartbeats(own: MysqlServer) -> Non
 def test_a_dump_evicts_its_zombie_and_no_other(mysql: MysqlServer) -> None:
     uuid = uuid4()
     endpoint, known = endpoint_of(mysql), executed(mysql)
-    first = DumpRequest(server_id=700_001, server_uuid=uuid, gtid_set=known)
-    other = DumpRequest(server_id=700_001, server_uuid=uuid4(), gtid_set=known)
-    with opened(endpoint, first) as zombie, opened(endpoint, other) as stranger:
+    request, first, other = DumpRequest(gtid_set=known), Reader(700_001, uuid), Reader(700_001, uuid4())
+    with opened(endpoint, request, first) as zombie, opened(endpoint, request, other) as stranger:
         stranger.read(5.0)
-        with opened(endpoint, first) as successor:
+        with opened(endpoint, request, first) as successor:
             finding = read_until_it_fails(zombie)
             assert (finding.code, finding.kind) == ("dump-evicted", "retry")
             mysql.query("FLUSH BINARY LOGS")
@@ -303,28 +378,27 @@ def test_a_dump_evicts_its_zombie_and_no_other(mysql: MysqlServer) -> None:
 
 
 def test_killed_dump_thread(mysql: MysqlServer) -> None:
-    request = a_request(gtid_set=executed(mysql))
+    request = DumpRequest(gtid_set=executed(mysql))
     with opened(endpoint_of(mysql), request) as dump:
         while dump.read(0.2):
             pass
-        assert dump._stream is not None
-        mysql.query(f"KILL {dump._stream.server_thread_id[0]}")
+        mysql.query(f"KILL {session_id(dump)}")
         finding = read_until_it_fails(dump)
     assert (finding.code, finding.kind) == ("source-lost", "retry")
 
 
 def test_killed_server_and_reconnect(own: MysqlServer) -> None:
     endpoint = endpoint_of(own)
-    with opened(endpoint, a_request(gtid_set=executed(own))) as dump:
+    with opened(endpoint, DumpRequest(gtid_set=executed(own))) as dump:
         own.stop(kill=True)
         finding = read_until_it_fails(dump)
     assert (finding.code, finding.kind) == ("source-lost", "retry")
-    again = BinlogDump(endpoint, a_request(gtid_set=GtidSet()))
-    finding = finding_of(again.open)
+    again = BinlogDump(endpoint, own_reader())
+    finding = finding_of(again.prepare)
     again.close()
     assert (finding.code, finding.kind) == ("source-unreachable", "retry")
     own.start()
-    with opened(endpoint, a_request(gtid_set=executed(own))) as dump:
+    with opened(endpoint, DumpRequest(gtid_set=executed(own))) as dump:
         assert dump.read(5.0)
 
 
@@ -333,7 +407,7 @@ def test_nothing_leaks(mysql: MysqlServer) -> None:
         return len(list(Path("/proc/self/fd").iterdir()))
 
     def once() -> None:
-        with opened(endpoint_of(mysql), a_request(gtid_set=GtidSet())) as dump:
+        with opened(endpoint_of(mysql), DumpRequest(gtid_set=GtidSet())) as dump:
             dump.read(5.0)
 
     once()
@@ -354,7 +428,7 @@ def test_tls_brings_the_same_bytes(mysql: MysqlServer, database: str) -> None:
         database=database,
     )
     end = binlog_end(mysql)[1]
-    request = a_request(file=file, offset=offset, non_blocking=True)
+    request = DumpRequest(file=file, offset=offset, non_blocking=True)
     data = []
     for tls in (None, Tls("verify-ca", ca=str(mysql.ca))):
         with opened(endpoint_of(mysql, tls), request) as dump:
@@ -374,8 +448,8 @@ def test_tls_brings_the_same_bytes(mysql: MysqlServer, database: str) -> None:
     ],
 )
 def test_untrusted_certificate(mysql: MysqlServer, tls: Tls, code: str) -> None:
-    dump = BinlogDump(endpoint_of(mysql, tls), a_request(gtid_set=GtidSet()))
-    for action in (dump.open, lambda: connect(endpoint_of(mysql, tls))):
+    dump = BinlogDump(endpoint_of(mysql, tls), own_reader())
+    for action in (dump.prepare, lambda: connect(endpoint_of(mysql, tls))):
         finding = finding_of(action)
         assert (finding.code, finding.kind) == (code, "operator")
     dump.close()
@@ -419,19 +493,19 @@ def account(mysql: MysqlServer) -> Iterator[Endpoint]:
 
 
 def test_missing_right_to_replicate(mysql: MysqlServer, account: Endpoint) -> None:
-    dump = BinlogDump(account, a_request(gtid_set=GtidSet()))
-    finding = finding_of(dump.open)
+    dump = BinlogDump(account, own_reader())
+    finding = finding_of(dump.prepare)
     dump.close()
     assert (finding.code, finding.kind) == ("privilege-missing", "operator")
     mysql.query(f"GRANT REPLICATION SLAVE ON *.* TO '{account.user}'@'127.0.0.1'")
-    with opened(account, a_request(gtid_set=GtidSet(), non_blocking=True)) as granted:
+    with opened(account, DumpRequest(gtid_set=GtidSet(), non_blocking=True)) as granted:
         assert granted.read(5.0)
 
 
 def test_wrong_password(mysql: MysqlServer) -> None:
     wrong = Endpoint(mysql.host, mysql.port, mysql.user, "not-the-password")
-    dump = BinlogDump(wrong, a_request(gtid_set=GtidSet()))
-    for action in (dump.open, lambda: connect(wrong)):
+    dump = BinlogDump(wrong, own_reader())
+    for action in (dump.prepare, lambda: connect(wrong)):
         finding = finding_of(action)
         assert (finding.code, finding.kind) == ("access-denied", "operator")
         assert f"{mysql.host}:{mysql.port}" in finding.what

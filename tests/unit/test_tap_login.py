@@ -4,7 +4,8 @@ import socket
 
 import pytest
 
-from cdcd.mysql.tap import COM_BINLOG_DUMP, COM_BINLOG_DUMP_GTID, _TapConnection
+from cdcd.mysql.dump_request import COM_BINLOG_DUMP, COM_BINLOG_DUMP_GTID
+from cdcd.mysql.tap import _TapConnection
 
 
 @pytest.mark.parametrize("first", [COM_BINLOG_DUMP, COM_BINLOG_DUMP_GTID])
@@ -18,4 +19,4 @@ def test_a_scrambled_password_is_not_taken_for_a_dump_command(first: int) -> Non
         answer = b"\x14\0\0\x03" + bytes([first]) + bytes(range(19))
         tap._write_bytes(answer)
         assert servers.recv(100) == answer
-        assert not tap.dumping
+        assert not tap.held

@@ -52,6 +52,9 @@ cdef class Decoder:
     cdef bint started        # a transaction was seen in this dump
     cdef bint ended          # a transaction ended in the event just handled
     cdef str expected
+    cdef Known known         # transactions that are passed over, or None
+    cdef bint passing        # the open transaction is one of them
+    cdef readonly uint64_t passed
     cdef readonly uint64_t commit_us
     cdef readonly uint64_t logged_us
     cdef readonly uint64_t transactions
@@ -99,6 +102,9 @@ cdef class Decoder:
             raise ValueError("a decoder without catalog does not read rows: it cannot go on inside a transaction")
         self.expected = transaction
         self.rows.skip = rows_done
+
+    def pass_over(self, gap):
+        self.known = Known(gap)
 
     def forget(self, str database, str table):
         if self.rows is not None:
@@ -191,7 +197,7 @@ cdef class Decoder:
         elif self.checksums:
             strip_checksum(&event)
         self.account(&event)
-        reason = self.handle_body(&event)
+        reason = self.pass_event() if self.passing and event.type not in BETWEEN_EVENTS else self.handle_body(&event)
         if event.type in (E_FDE, E_ROTATE):
             self.control = PyBytes_FromStringAndSize(<const char*>packet.at, left(packet))
             return R_CONTROL
@@ -367,7 +373,7 @@ cdef class Decoder:
                     position = take_packed(&value)
         if self.in_transaction or name is None or name.decode("utf-8", "replace") != self.file or position <= self.offset:
             return R_NONE
-        self.offset = self.start_offset = self.end_offset = position
+        self.offset = self.end_offset = position
         return R_NONE
 
     # ---------------------------------------------------------------- transactions
@@ -393,7 +399,7 @@ cdef class Decoder:
         return self.check_expected()
 
     cdef int check_expected(self) except -1:
-        if self.expected:
+        if self.expected and not self.passing:
             if self.transaction != self.expected:
                 raise ShortRead(f"the position is inside transaction {self.expected}, but the source sends {self.transaction} first")
             self.expected = ""
@@ -407,7 +413,20 @@ cdef class Decoder:
             read_gtid(&c, &self.gtid)
         if event.type != E_ANONYMOUS:
             check_gtid(&self.gtid)
+            self.passing = self.known is not None and self.known.holds(&self.gtid)
         self.begin_transaction(event, event.type != E_ANONYMOUS)
+        if self.passing and not self.gtid.length:
+            raise ShortRead(f"{self.transaction} is published already and cannot be passed over: it does not say how long it is")
+        return R_NONE
+
+    cdef int pass_event(self) except -1:
+        """An event of a transaction that is known: only where it ends is of interest."""
+        if self.transaction_done < self.gtid.length:
+            return R_NONE
+        self.check_length()
+        self.passing = False
+        self.leave_transaction()
+        self.passed += 1
         return R_NONE
 
     cdef int begin_without_gtid(self, const Event* event) except -1:
@@ -418,19 +437,26 @@ cdef class Decoder:
     cdef int end_transaction(self) except -1:
         if not self.in_transaction:
             raise ShortRead("a transaction ends that never began: events are missing")
-        if self.gtid.length and self.transaction_done != self.gtid.length:
-            raise ShortRead(f"the transaction announces {self.gtid.length} bytes, {self.transaction_done} came")
+        self.check_length()
         if self.rows is not None:
             self.check_resumed()
             self.rows.done = 0
-        self.in_transaction = False
-        self.ended = True
+        self.leave_transaction()
         self.transactions += 1
-        self.start_offset = self.transaction_start
-        self.end_offset = self.offset
         if self.has_gtid:
             self.gtids.add(&self.gtid)
         return R_NONE
+
+    cdef int check_length(self) except -1:
+        if self.gtid.length and self.transaction_done != self.gtid.length:
+            raise ShortRead(f"the transaction announces {self.gtid.length} bytes, {self.transaction_done} came")
+        return 0
+
+    cdef void leave_transaction(self) noexcept:
+        self.in_transaction = False
+        self.ended = True
+        self.start_offset = self.transaction_start
+        self.end_offset = self.offset
 
     cdef int check_resumed(self) except -1:
         if self.rows.skip:

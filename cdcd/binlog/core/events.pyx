@@ -47,6 +47,9 @@ OUTER_TYPES = frozenset((
     E_STOP, E_ROTATE, E_FDE, E_HEARTBEAT, E_HEARTBEAT_V2, E_GTID, E_ANONYMOUS, E_TAGGED, E_PREVIOUS_GTIDS, E_PAYLOAD,
 ))
 
+# What may stand between two events of a transaction without being part of it, or shows that events are missing.
+BETWEEN_EVENTS = frozenset((E_ROTATE, E_FDE, E_HEARTBEAT, E_HEARTBEAT_V2))
+
 # What the statement behind them needs; whether that concerns us its own event tells.
 # Then what a server notes for others: its end, the text of a row change, group replication.
 NOTHING_TO_DO = frozenset((

@@ -129,6 +129,10 @@ cdef Py_ssize_t write_gtid(char* to, const Gtid* gtid) noexcept:
     return write_u64(to + at, <uint64_t>gtid.number) - to
 
 
+cdef inline bint same_source(const Gtid* a, const Gtid* b) noexcept:
+    return a.tag_size == b.tag_size and memcmp(a.sid, b.sid, 16) == 0 and memcmp(a.tag, b.tag, a.tag_size) == 0
+
+
 cdef class GtidRuns:
     """GTIDs of finished transactions, merged where they follow each other."""
 
@@ -141,10 +145,7 @@ cdef class GtidRuns:
 
     cdef int add(self, const Gtid* gtid) except -1:
         cdef Gtid* last = &self.last
-        if (
-            self.first and gtid.number == last.number + 1 and gtid.tag_size == last.tag_size
-            and memcmp(gtid.sid, last.sid, 16) == 0 and memcmp(gtid.tag, last.tag, gtid.tag_size) == 0
-        ):
+        if self.first and gtid.number == last.number + 1 and same_source(gtid, last):
             last.number = gtid.number
             return 0
         self.close()
@@ -164,6 +165,29 @@ cdef class GtidRuns:
         self.close()
         taken, self.taken = self.taken, []
         return taken
+
+
+cdef class Known:
+    """Transactions that are published already. Python is asked once for each gap among them, not for each transaction."""
+
+    cdef object gap          # (uuid, tag, number) -> (first, end) of the unknown numbers around it, or None
+    cdef Gtid last           # whose gap it is
+    cdef int64_t first
+    cdef int64_t end
+
+    def __cinit__(self, gap):
+        self.gap = gap
+
+    cdef bint holds(self, const Gtid* gtid) except -1:
+        if not (self.first <= gtid.number < self.end and same_source(gtid, &self.last)):
+            sid = PyBytes_FromStringAndSize(<const char*>gtid.sid, 16)
+            tag = PyBytes_FromStringAndSize(gtid.tag, gtid.tag_size).decode("ascii", "replace")
+            around = self.gap(sid, tag, gtid.number)
+            if around is None:
+                return True
+            self.first, self.end = around
+            self.last = gtid[0]
+        return False
 
 
 class Statement:
