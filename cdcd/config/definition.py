@@ -240,9 +240,9 @@ class Placement(Model):
 
     weight: Annotated[float, Field(gt=0, le=1e6, strict=False)] | Literal["auto"] = "auto"
     """What it counts for when load is spread: `auto`, as measured, or a fixed number; 1 is what a core is thought to carry."""
-    require: Labels = {}
+    require: Labels = Field(default_factory=dict)
     """Labels that a server must have, such as `{zone: a}`; `server` is a server's id."""
-    prefer: Labels = {}
+    prefer: Labels = Field(default_factory=dict)
     """Labels that it should have: servers with all of them come first, others are taken if there is none."""
 
 

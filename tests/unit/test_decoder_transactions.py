@@ -282,8 +282,9 @@ def test_stops_at_boundaries_when_asked() -> None:
 def test_heartbeats_move_the_position_between_transactions(v2: bool) -> None:
     dump = Dump().transaction(1, BEGIN, *ONE_ROW, COMMIT)
     end = dump.position
+    start = hear(dump).decoder.start_offset
     decoder = hear(dump.heartbeat(end + 500, v2=v2)).decoder
-    assert (decoder.offset, decoder.start_offset, decoder.end_offset) == (end + 500,) * 3
+    assert (decoder.offset, decoder.start_offset, decoder.end_offset) == (end + 500, start, end + 500)
 
 
 @pytest.mark.parametrize("v2", [False, True])
