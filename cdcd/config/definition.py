@@ -89,6 +89,16 @@ PartitionBy: TypeAlias = Annotated[
 ]
 
 
+Weight: TypeAlias = Annotated[
+    Annotated[Literal["auto"], Tag("<word>")]
+    | Annotated[float, Field(gt=0, le=1e6, strict=False, allow_inf_nan=False), Tag("<number>")],
+    Discriminator(
+        lambda value: "<word>" if isinstance(value, str) else "<number>" if type(value) in {int, float} else None,
+        custom_error_type="weight",
+        custom_error_message="must be auto or a number",
+    ),
+]
+
 Labels: TypeAlias = dict[Name, Annotated[str, Field(min_length=1, max_length=63)]]
 
 
@@ -238,7 +248,7 @@ class Sink(Model):
 class Placement(Model):
     """Which servers of the fleet may run the instance."""
 
-    weight: Annotated[float, Field(gt=0, le=1e6, strict=False)] | Literal["auto"] = "auto"
+    weight: Weight = "auto"
     """What it counts for when load is spread: `auto`, as measured, or a fixed number; 1 is what a core is thought to carry."""
     require: Labels = Field(default_factory=dict)
     """Labels that a server must have, such as `{zone: a}`; `server` is a server's id."""

@@ -98,7 +98,7 @@ def _kind(schema: Schema, field: Schema) -> str:
     return title if title.islower() else _PLAIN[field["type"]]
 
 
-_PLAIN = {"string": "text", "integer": "number", "boolean": "`true`, `false`", "object": "mapping"}
+_PLAIN = {"string": "text", "integer": "number", "number": "number", "boolean": "`true`, `false`", "object": "mapping"}
 
 
 if __name__ == "__main__":
