@@ -13,6 +13,7 @@ import pytest
 from cdcd.config.zookeeper import ZooKeeper
 from deploy.stack import sweep
 from tests.certificates import Certificate, certificate
+from tests.fleets import make_fleet
 from tests.instances import figures, make_instance
 from tests.servers import (
     KafkaFactory,
@@ -24,7 +25,7 @@ from tests.servers import (
     ZookeeperServer,
 )
 
-__all__ = ["figures", "make_instance"]
+__all__ = ["figures", "make_fleet", "make_instance"]
 """Fixtures that are declared elsewhere."""
 
 

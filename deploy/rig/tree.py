@@ -1,0 +1,97 @@
+"""The fleet's tree in ZooKeeper as an operator with a plain client sees and changes it (coordination.md, "Tree")."""
+
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import KazooException, NodeExistsError, NoNodeError
+from kazoo.handlers.threading import KazooTimeoutError
+
+_ANSWER = 5.0
+"""Seconds for one answer."""
+
+
+class TreeAway(RuntimeError):
+    """ZooKeeper did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """`content`: its JSON object, empty where it holds none. `owner`: session id of an ephemeral node, else 0."""
+
+    content: dict[str, Any]
+    owner: int
+    version: int
+    data: bytes
+
+
+class Tree:
+    """One client below one chroot. Every method raises TreeAway when ZooKeeper does not answer."""
+
+    def __init__(self, hosts: str, chroot: str) -> None:
+        self._chroot = chroot
+        self._client = KazooClient(hosts, timeout=10.0)
+        if not self._client.start_async().wait(30):
+            raise TreeAway(f"nobody answers at {hosts}")
+
+    def close(self) -> None:
+        self._client.stop()
+        self._client.close()
+
+    def node(self, path: str) -> Node | None:
+        """None: there is none."""
+        try:
+            data, stat = self._client.get_async(self._chroot + path).get(timeout=_ANSWER)
+        except NoNodeError:
+            return None
+        except (KazooException, KazooTimeoutError) as error:
+            raise TreeAway(path) from error
+        return Node(_content(data), stat.ephemeralOwner, stat.version, data)
+
+    def content(self, path: str) -> dict[str, Any]:
+        """The JSON object that stands there; empty where nothing does."""
+        found = self.node(path)
+        return found.content if found else {}
+
+    def children(self, path: str) -> list[str]:
+        """Sorted; none of a missing node."""
+        try:
+            return sorted(self._client.get_children_async(self._chroot + path).get(timeout=_ANSWER))
+        except NoNodeError:
+            return []
+        except (KazooException, KazooTimeoutError) as error:
+            raise TreeAway(path) from error
+
+    def put(self, path: str, data: bytes) -> None:
+        """Create it, or set it where it stands. What is above it must stand."""
+        try:
+            self._client.create_async(self._chroot + path, data).get(timeout=_ANSWER)
+        except NodeExistsError:
+            self._client.set_async(self._chroot + path, data).get(timeout=_ANSWER)
+        except (KazooException, KazooTimeoutError) as error:
+            raise TreeAway(path) from error
+
+    def delete(self, path: str) -> None:
+        """Nothing happens where there is none."""
+        try:
+            self._client.delete_async(self._chroot + path).get(timeout=_ANSWER)
+        except NoNodeError:
+            return
+        except (KazooException, KazooTimeoutError) as error:
+            raise TreeAway(path) from error
+
+    def request(self, instance: str, kind: str, **more: Any) -> None:
+        """An operator's order: `move` to a `server`, `restart`."""
+        order = {"v": 1, "id": secrets.token_hex(4), "kind": kind, "by": "rig", "at": time.time(), **more}
+        self.put(f"/requests/{instance}", json.dumps(order).encode())
+
+
+def _content(data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
