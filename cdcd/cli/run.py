@@ -2,56 +2,109 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cdcd.cli.failures import failures
 from cdcd.cli.version import versions
 
+if TYPE_CHECKING:
+    from cdcd.config.settings import Settings
+    from cdcd.observe.logging import Logs
+
 
 @click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML). Default: /etc/cdcd/cdcd.toml.")
 @click.option(
     "--standalone",
     "definition",
     type=click.Path(path_type=Path),
-    required=True,
     metavar="DEFINITION",
     help="Run this one instance without ZooKeeper. Its position is kept in Kafka; a second worker that is started "
     "takes it over, and the first one ends.",
 )
-@click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML). Default: /etc/cdcd/cdcd.toml.")
-@click.option("--until-end", is_flag=True, help="Stop at the end of the binlog as it is now, position stored.")
+@click.option("--until-end", is_flag=True, help="With --standalone: stop at the end of the binlog as it is now.")
+@click.option("--server-id", metavar="NAME", help="Name of this server in the fleet. Default: the host name.")
 @click.option("--http-port", type=click.IntRange(0, 65535), help="Port of /metrics and /status; 0 takes a free one.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least level to log.")
-def run(definition: Path, config: Path | None, until_end: bool, http_port: int | None, log_level: str | None) -> None:
-    """Publish changes to Kafka until stopped (SIGTERM; a second one ends at once).
+def run(  # noqa: PLR0917 - click's: an argument for each option
+    config: Path | None,
+    definition: Path | None,
+    until_end: bool,
+    server_id: str | None,
+    http_port: int | None,
+    log_level: str | None,
+) -> None:
+    """Publish changes to Kafka until stopped.
+
+    Without --standalone this is a server of a fleet: it finds the other servers through ZooKeeper, runs the instances
+    that the fleet's scheduler gives it, one worker process for each, and takes over from servers that die. Instances
+    are made and looked after with `cdcctl`. If ZooKeeper cannot be reached it waits, and /status says why.
 
     \b
-    Example:
-        cdcd run --standalone orders.yaml --config cdcd.toml
+    Examples:
+        cdcd run --config cdcd.toml                        a server of a fleet
+        cdcd run --config cdcd.toml --server-id cdc-2      a second one on the same machine
+        cdcd run --standalone orders.yaml                  one instance, without ZooKeeper
 
-    Exit status: 0 stopped, at the end, or replaced by a newer worker; 1 parked by a finding (with --until-end)
-    or failed; 5 definition or settings not valid. Without --until-end a parked instance stays and shows its
-    finding at /status until it is stopped.
+    \b
+    Signals: SIGTERM or SIGINT stops. A server of a fleet first hands over what it runs to other servers, for at most
+    fleet.stop_timeout; then its workers store their positions and let go. A second signal ends at once; the workers
+    notice it within 2 seconds and end as well.
+
+    \b
+    Exit status:
+        0  stopped, at the end (--until-end), or replaced by a newer worker (--standalone)
+        1  it cannot run: no ZooKeeper in the settings or its login refused, the server id in use, the HTTP address
+           taken; or parked by a finding (--until-end). The message says what to do. Also a second signal
+        2  wrong command line
+        3  the settings or definition file does not exist
+        5  definition or settings not valid; all mistakes are listed
+
+    A parked instance ends neither server nor process: it stays, and /status and `cdcctl describe` show its finding.
     """
-    from cdcd.config.definition import load_definition
     from cdcd.config.settings import load_settings
     from cdcd.observe.logging import Logs
     from cdcd.server.control import hold_stop_signals
-    from cdcd.server.standalone import run_standalone
 
-    flags: dict[str, object] = {}
-    if http_port is not None:
-        flags["http"] = {"port": http_port}
-    if log_level is not None:
-        flags["log_level"] = log_level
+    if definition is None and until_end:
+        raise click.UsageError("--until-end goes with --standalone: a fleet has no end.")
     with failures():
-        settings = load_settings(config, flags)
-        loaded = load_definition(definition)
+        settings = load_settings(config, _flags(server_id, http_port, log_level))
+        runs = _server if definition is None else _standalone(definition, until_end)
         hold_stop_signals()
         with Logs(sys.stdout, level=settings.log_level, context={"server": settings.server_id}) as logs:
-            ending = run_standalone(loaded, settings, logs, versions(), until_end=until_end)
+            code = runs(settings, logs)
     # A Kafka client that hangs in its close must not keep the process (field-lessons K: close is bounded).
     sys.stdout.flush()
-    os._exit(1 if ending == "parked" else 0)
+    os._exit(code)
+
+
+def _flags(server_id: str | None, http_port: int | None, log_level: str | None) -> dict[str, object]:
+    http = None if http_port is None else {"port": http_port}
+    flags = {"server_id": server_id, "http": http, "log_level": log_level}
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def _server(settings: "Settings", logs: "Logs") -> int:
+    from cdcd.server.daemon import run_server
+
+    run_server(settings, logs, versions())
+    return 0
+
+
+def _standalone(definition: Path, until_end: bool) -> "Callable[[Settings, Logs], int]":
+    """Reads the definition at once: a mistake in it comes before the first log line."""
+    from cdcd.config.definition import load_definition
+    from cdcd.server.standalone import run_standalone
+
+    loaded = load_definition(definition)
+
+    def runs(settings: "Settings", logs: "Logs") -> int:
+        ending = run_standalone(loaded, settings, logs, versions(), until_end=until_end)
+        return 1 if ending == "parked" else 0
+
+    return runs

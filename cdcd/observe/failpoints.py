@@ -37,6 +37,7 @@ FailpointName = Literal[
     "kafka.commit_unknown",  # commit returned; the caller takes the error for a time-out
     "kafka.after_commit",  # committed ... memory updated
     "big_txn.between_parts",  # two Kafka transactions of one MySQL transaction
+    "supervisor.after_spawn",  # worker process started ... its first sign of life
 ]
 """Names are a contract with the fault tests: none vanishes, each is reached."""
 

@@ -6,6 +6,7 @@ worker starts, reports and ends. Times are seconds of one monotonic clock, unles
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from cdcd.errors import Finding
 from cdcd.fleet.nodes import Schedule, Standby, StartFailure
@@ -72,17 +73,18 @@ class Slot:
         if self.publishing_since is not None and now - self.publishing_since >= HEALTHY:
             slot = replace(slot, unplanned=0, attempts=0)
         slot = replace(slot, retry_at=now + jitter * pause(slot.unplanned), unplanned=slot.unplanned + 1)
-        return _failed(slot, how, start_attempts) if how.failed else slot
+        return _failed(slot, how, now + jitter * LONGEST_PAUSE, start_attempts) if how.failed else slot
 
     def buried(self) -> "Slot":
         return replace(self, burying=False)
 
 
-def _failed(slot: Slot, how: "End", start_attempts: int) -> Slot:
-    attempts = slot.attempts + 1
-    given_up = attempts >= start_attempts or how.ending in ("parked", "gave_up")
-    failure = how.failure(attempts, slot.generation) if given_up else slot.failure
-    return replace(slot, attempts=attempts, failure=failure)
+def _failed(slot: Slot, how: "End", patience: float, start_attempts: int) -> Slot:
+    slot = replace(slot, attempts=slot.attempts + 1)
+    if slot.attempts < start_attempts and how.ending == "crashed":
+        return slot
+    # The scheduler's turn; if there is none, another try after the longest pause.
+    return replace(slot, failure=how.failure(slot.attempts, slot.generation), retry_at=patience)
 
 
 def pause(unplanned: int) -> float:
@@ -173,6 +175,10 @@ class Forget:
 
 Action = Start | Stop | Kill | Forget
 
+Phase = Literal["running", "handing_over", "leaving"]
+"""Of a server. `handing_over`: it is to stop; what it runs goes on until others have taken it, nothing is started.
+`leaving`: the rest is told to stop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
@@ -184,26 +190,25 @@ class Wishes:
     """Of the instances in a hand-over away from this server."""
 
 
-def reconcile(me: str, wishes: Wishes, slots: Mapping[str, Slot], now: float, *, stopping: bool) -> list[Action]:
-    """The actions due now, in order of the names. `slots` have `seen` the schedule nodes in `wishes`.
-
-    A server that is `stopping` starts nothing any more; what it runs goes on until it is handed over or told to stop.
-    """
+def reconcile(
+    me: str, wishes: Wishes, slots: Mapping[str, Slot], now: float, *, phase: Phase = "running"
+) -> list[Action]:
+    """The actions due now, in order of the names. `slots` have `seen` the schedule nodes in `wishes`."""
     names = sorted(wishes.schedule.keys() | slots.keys())
-    found = (_due(me, name, wishes, slots.get(name), now, stopping=stopping) for name in names)
+    found = (_due(me, name, wishes, slots.get(name), now, phase) for name in names)
     return [action for action in found if action is not None]
 
 
-def _due(me: str, name: str, wishes: Wishes, slot: Slot | None, now: float, *, stopping: bool) -> Action | None:
+def _due(me: str, name: str, wishes: Wishes, slot: Slot | None, now: float, phase: Phase) -> Action | None:  # noqa: PLR0917 - the rows of reconcile's table
     node = wishes.schedule.get(name)
     named = node is not None and node.names(me)
     if slot is not None and slot.alive:
-        return _of_running(name, node if named else None, slot, now)
+        return _of_running(name, node if named else None, slot, now, phase)
     if node is None or not named:
         return None if slot is None or _kept(node, slot) else Forget(name, _left(me, node))
     slot = slot or Slot(node.generation)
     if (
-        stopping
+        phase != "running"
         or slot.burying
         or now < slot.retry_at
         or _held(slot)
@@ -213,10 +218,12 @@ def _due(me: str, name: str, wishes: Wishes, slot: Slot | None, now: float, *, s
     return Start(name, node, _why(me, node, slot))
 
 
-def _of_running(name: str, node: Schedule | None, slot: Slot, now: float) -> Action | None:
+def _of_running(name: str, node: Schedule | None, slot: Slot, now: float, phase: Phase) -> Action | None:
     if slot.stop_asked is not None:
         overdue = now - slot.stop_asked >= STOP_GRACE
         return Kill(name, f"it did not stop within {STOP_GRACE:.0f} s") if overdue else None
+    if phase == "leaving":
+        return Stop(name, "this server stops")
     if node is None:
         return Stop(name, "the schedule node does not name this server any more")
     return Stop(name, "a restart was asked for") if node.restarts > slot.restarts else None

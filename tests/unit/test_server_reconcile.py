@@ -17,6 +17,7 @@ from cdcd.server.reconcile import (
     End,
     Forget,
     Kill,
+    Phase,
     Slot,
     Start,
     Stop,
@@ -39,11 +40,11 @@ def act(
     now: float = 100.0,
     standby: Standby | None = None,
     *,
-    stopping: bool = False,
+    phase: Phase = "running",
 ) -> Action | None:
     wishes = Wishes({"x": node} if node else {}, {"x": standby} if standby else {})
     seen = slot.seen(node) if slot and node else slot
-    actions = reconcile(ME, wishes, {"x": seen} if seen else {}, now, stopping=stopping)
+    actions = reconcile(ME, wishes, {"x": seen} if seen else {}, now, phase=phase)
     assert len(actions) <= 1
     return actions[0] if actions else None
 
@@ -92,9 +93,11 @@ def test_a_restart_stops_and_starts_at_once() -> None:
 
 
 def test_a_stopping_server_starts_nothing_and_keeps_what_it_runs() -> None:
-    assert act(NODE, None, stopping=True) is None
-    assert act(NODE, crashed(RUNNING), stopping=True) is None
-    assert act(NODE, RUNNING, stopping=True) is None
+    assert act(NODE, None, phase="handing_over") is None
+    assert act(NODE, crashed(RUNNING), phase="handing_over") is None
+    assert act(NODE, RUNNING, phase="handing_over") is None
+    assert isinstance(act(NODE, RUNNING, phase="leaving"), Stop)
+    assert act(NODE, crashed(RUNNING), phase="leaving") is None
 
 
 # ---------------------------------------------------------------- crashes
@@ -124,7 +127,7 @@ def test_a_crash_loop_is_slowed_and_reported() -> None:
             now += 0.1
         starts.append(round(now, 1))
         slot = slot.started(NODE)
-    assert starts == pytest.approx([0.0, 0.5, 1.5, 3.5, 7.5, 15.5], abs=0.5)
+    assert starts == pytest.approx([0.0, 0.5, 1.5, 3.5, 33.5, 63.5], abs=0.5)
     failure = slot.failure
     assert failure is not None
     assert (failure.code, failure.kind, failure.attempts, failure.generation) == ("worker-crashed", "retry", 6, 3)
@@ -177,7 +180,9 @@ def test_what_gave_up_is_reported_at_once_and_tried_again_while_nobody_else_gets
     slot = said(RUNNING, "gave_up", AWAY)
     assert slot.failure is not None
     assert (slot.failure.code, slot.failure.kind) == ("source-unreachable", "retry")
-    assert isinstance(act(NODE, slot), Start)
+    assert act(NODE, slot, 100.0 + LONGEST_PAUSE - 0.1) is None
+    assert isinstance(act(NODE, slot, 100.0 + LONGEST_PAUSE), Start)
+    assert isinstance(act(replace(NODE, generation=4), slot), Start)
 
 
 @pytest.mark.parametrize("ending", ["not_owner", "replaced", "stopped"])

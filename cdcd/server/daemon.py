@@ -1,0 +1,136 @@
+"""`cdcd run`: the composition root of a server, and its life from start to stop.
+
+control (signals) ──stop──▶ supervisor ◀──wishes── membership ◀──watches── ZooKeeper
+                               │ pipes                 │ registration, load-balance node
+                            workers                 scheduler, where this server is elected
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from cdcd.config.secrets import Credentials
+from cdcd.config.settings import Settings
+from cdcd.fleet.cache import Cache
+from cdcd.fleet.nodes import Server as ServerNode
+from cdcd.fleet.registry import Registration
+from cdcd.fleet.session import Session
+from cdcd.observe.failpoints import from_environment
+from cdcd.observe.logging import Logs
+from cdcd.observe.metrics import ServerMetrics
+from cdcd.observe.registry import Registry
+from cdcd.server.control import Control
+from cdcd.server.http import Pages, StatusServer
+from cdcd.server.membership import Membership
+from cdcd.server.processes import Forkserver
+from cdcd.server.supervisor import Supervisor
+from cdcd.server.undertaker import Undertaker
+from cdcd.worker.journal import iso
+from cdcd.worker.process import PRELOAD, work
+from cdcd.worker.stopping import StopSignal
+
+FAREWELL = 5.0
+"""Seconds that the last words to ZooKeeper may take."""
+
+
+def run_server(settings: Settings, logs: Logs, versions: Mapping[str, str]) -> None:
+    """Run until stopped. FindingError for what keeps the server out of the fleet, and for its HTTP address.
+
+    `control.hold_stop_signals` comes before it.
+    """
+    stop = StopSignal()
+    control = Control(stop)
+    server = Server(settings, logs, versions, stop)
+    http = StatusServer(server.pages(control), settings.http.host, settings.http.port)
+    structlog.get_logger().info("process.started", reason=f"/status and /metrics at {http.host}:{http.port}")
+    control.start()
+    try:
+        server.run(f"{http.host}:{http.port}")
+    except Exception:
+        structlog.get_logger().exception("process.failed", reason="the server cannot go on; its workers end with it")
+        raise
+    finally:
+        http.close()
+
+
+class Server:
+    """The parts of a server."""
+
+    def __init__(self, settings: Settings, logs: Logs, versions: Mapping[str, str], stop: StopSignal) -> None:
+        ensemble = settings.ensemble()
+        credentials = Credentials.of(settings.credentials_dir)
+        self._settings = settings
+        self._logs = logs
+        self._version = versions.get("cdcd", "")
+        self._since = time.time()
+        self._session = Session(ensemble, credentials, "server", lambda _: self._membership.changed())
+        self._membership = Membership(settings, self._session, Cache(self._session), stop)
+        self._undertaker = Undertaker(settings.server_id, ensemble, credentials, self._session)
+        self._registry = Registry(versions, self._metrics)
+        self._supervisor = Supervisor(
+            settings=settings,
+            forkserver=Forkserver(work, PRELOAD),
+            undertaker=self._undertaker,
+            registry=self._registry,
+            stop=stop,
+            failpoint=from_environment(os.environ),
+            successors=self._membership.successors,
+            changed=self._membership.changed,
+        )
+
+    def run(self, address: str) -> None:
+        """Until a stop was asked for and all workers are gone. `address`: of /status, for the fleet to see."""
+        registration = Registration(
+            self._session,
+            self._settings.server_id,
+            ServerNode(socket.gethostname(), os.getpid(), self._since, self._version, address),
+        )
+        belonging = threading.Thread(
+            target=self._membership.run, args=(self._supervisor, registration), name="membership", daemon=True
+        )
+        belonging.start()
+        try:
+            self._supervisor.run()
+        finally:
+            self._membership.leave(self._supervisor, registration)
+            belonging.join(FAREWELL)
+            self._undertaker.close()
+            self._session.close()
+        if self._membership.fatal is not None:
+            raise self._membership.fatal
+
+    # ---------------------------------------------------------------- what is shown
+
+    def pages(self, control: Control) -> Pages:
+        """For the HTTP side."""
+        return Pages(
+            self._registry.render,
+            lambda: control.alive() and self._supervisor.alive(),
+            lambda: self._membership.ready and self._supervisor.phase == "running",
+            self._status,
+        )
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "server": {
+                "id": self._settings.server_id,
+                "cluster": self._settings.cluster,
+                "phase": self._supervisor.phase,
+                "since": iso(self._since),
+                "pid": os.getpid(),
+                "version": self._version,
+            },
+            "zookeeper": self._membership.status(),
+            "instances": self._supervisor.status(),
+        }
+
+    def _metrics(self) -> ServerMetrics:
+        metrics = ServerMetrics(log_lines_dropped=self._logs.dropped)
+        self._membership.count(metrics)
+        self._supervisor.count(metrics)
+        return metrics

@@ -1,0 +1,96 @@
+"""What a server knows of one instance that it was given: its slot, its worker, what that said last, how much it does."""
+
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+from cdcd.fleet.nodes import InstanceLoad
+from cdcd.observe.metrics import InstanceMetrics
+from cdcd.server.processes import WorkerProcess
+from cdcd.server.rates import Rate
+from cdcd.server.reconcile import Slot
+from cdcd.worker.channel import Farewell, Hello, Report
+
+
+class Place:
+    """Written by the supervisor's thread alone; any thread may read it."""
+
+    def __init__(self, instance: str, slot: Slot, window: float) -> None:
+        self.instance = instance
+        self.slot = slot
+        self.process: WorkerProcess | None = None
+        self.hello: Hello | None = None
+        self.farewell: Farewell | None = None
+        self.metrics = InstanceMetrics()
+        self._window = window
+        self._said: dict[str, Any] = {}
+        self._bytes = self._rows = Rate(window)
+
+    def started(self, process: WorkerProcess) -> None:
+        self.process, self.hello, self.farewell = process, None, None
+
+    def ended(self, slot: Slot) -> None:
+        """The process is gone. Its last figures stay, except for what it cannot be doing any more."""
+        self.slot, self.process = slot, None
+        self._bytes, self._rows = self._bytes.interrupted(), self._rows.interrupted()
+        parked = slot.failure.code if slot.failure and slot.failure.kind == "operator" else None
+        state = "parked" if parked else "retrying"
+        self.metrics = replace(self.metrics, owned=0, source_connected=0, state=state, parked=parked)
+        self._said.pop("role", None)
+
+    def reported(self, report: Report, now: float) -> bool:
+        """True where the role, the state or the epoch changed."""
+        before = self.role, self.metrics.state, self.metrics.epoch
+        self.metrics, self._said = report.metrics, report.status
+        if self.role == "owner":
+            rows = sum(self.metrics.rows.values()) + self.metrics.rows_filtered
+            self._bytes = self._bytes.look(self.metrics.source_received_bytes, now)
+            self._rows = self._rows.look(rows, now)
+        return before != (self.role, self.metrics.state, self.metrics.epoch)
+
+    @property
+    def role(self) -> str:
+        """One of cdcd.observe.metrics.ROLES."""
+        if self.process is None:
+            return "parked" if self.metrics.state == "parked" else "starting"
+        return str(self._said.get("role", "starting"))
+
+    @property
+    def publishing(self) -> bool:
+        return self.role == "owner" and self.metrics.state == "running"
+
+    @property
+    def here(self) -> bool:
+        """Whether it counts as being on this server: it runs, or is about to."""
+        slot = self.slot
+        return slot.alive or slot.burying or not (slot.handed_over or self.role == "parked")
+
+    def load(self) -> InstanceLoad:
+        """For the load-balance node."""
+        state = self.role if self.role in ("waiting", "standby") else self.metrics.state
+        return InstanceLoad(
+            state,
+            bytes_per_second=round(self._bytes.value, 1),
+            rows_per_second=round(self._rows.value, 2),
+            measured=round(min(self._bytes.seconds, self._window), 1),
+            lag_seconds=self.metrics.lag_seconds,
+            epoch=self.metrics.epoch if self.metrics.owned else None,
+        )
+
+    def status(self) -> dict[str, Any]:
+        """For `/status`."""
+        load, slot = self.load(), self.slot
+        wait = slot.retry_at - time.monotonic()
+        return {
+            "name": self.instance,
+            **self._said,
+            "state": load.state,
+            "role": self.role,
+            "pid": self.process.pid if self.process else None,
+            "bytes_per_second": load.bytes_per_second,
+            "rows_per_second": load.rows_per_second,
+            "generation": slot.generation,
+            "failed_starts": slot.attempts,
+            "next_start_in": round(wait, 1) if self.process is None and wait > 0 else None,
+            "failure": asdict(slot.failure) if slot.failure else None,
+        }
