@@ -50,27 +50,28 @@ class PositionRecord:
     """Topic -> number of partitions that keys are mapped to."""
     ts_ms: int = 0
     """When it was written, milliseconds since 1970."""
+    request: str = ""
+    """Id of the operator's order that this position was set by, until that order is removed; else empty."""
 
     def to_json(self) -> bytes:
         at = self.position
-        return orjson.dumps(
-            {
-                "v": VERSION,
-                "epoch": self.epoch,
-                "nonce": self.nonce,
-                "server_uuid": at.server_uuid,
-                "gtid_set": None if at.gtid_set is None else str(at.gtid_set),
-                "file": at.file,
-                "start_offset": at.start_offset,
-                "end_offset": at.end_offset,
-                "txn": at.txn,
-                "rows_done": at.rows_done,
-                "seq": self.seq,
-                "held": [],
-                "partitions": self.partitions,
-                "ts_ms": self.ts_ms,
-            }
-        )
+        members = {
+            "v": VERSION,
+            "epoch": self.epoch,
+            "nonce": self.nonce,
+            "server_uuid": at.server_uuid,
+            "gtid_set": None if at.gtid_set is None else str(at.gtid_set),
+            "file": at.file,
+            "start_offset": at.start_offset,
+            "end_offset": at.end_offset,
+            "txn": at.txn,
+            "rows_done": at.rows_done,
+            "seq": self.seq,
+            "held": [],
+            "partitions": self.partitions,
+            "ts_ms": self.ts_ms,
+        }
+        return orjson.dumps({**members, "request": self.request} if self.request else members)
 
     @classmethod
     def from_json(cls, data: bytes) -> "PositionRecord":
@@ -87,6 +88,7 @@ class PositionRecord:
             seq=fields.integer("seq"),
             partitions=fields.partitions(),
             ts_ms=fields.integer("ts_ms"),
+            request=fields.text("request"),
         )
 
 
@@ -149,6 +151,10 @@ class _Fields:
         if type(value) not in kinds:
             _damaged(f"{name} is {_clip(value)}, expected {' or '.join(kind.__name__ for kind in kinds)}")
         return cast(_Kind, value)
+
+    def text(self, name: str) -> str:
+        """Of a member that may be absent."""
+        return self.of(name, str) if name in self._members else ""
 
     def integer(self, name: str) -> int:
         if (value := self.of(name, int)) < 0:

@@ -93,6 +93,16 @@ class PositionTopic:
             raise explained(error.args[0], trouble, reading) from error
         return None if value is None else PositionRecord.from_json(value)
 
+    def peek(self, timeout: float = 10.0) -> PositionRecord | None:
+        """The newest record committed by now, for its epoch: an owner that still publishes may store further ones."""
+        trouble = Trouble()
+        try:
+            low, high = self._watermarks(trouble, timeout)
+            value = self._newest(trouble, low, high, timeout, None)
+        except KafkaException as error:
+            raise explained(error.args[0], trouble, Subject("read the position", (self._topic,))) from error
+        return None if value is None else PositionRecord.from_json(value)
+
     def _watermarks(self, trouble: Trouble, timeout: float) -> tuple[int, int]:
         """First offset and high watermark: read_uncommitted, else librdkafka gives the last stable offset."""
         probe = self._consumer(trouble, "read_uncommitted")
@@ -116,7 +126,7 @@ class PositionTopic:
         if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise KafkaException(error)
 
-    def _newest(self, trouble: Trouble, low: int, high: int, timeout: float, patience: float) -> bytes | None:
+    def _newest(self, trouble: Trouble, low: int, high: int, timeout: float, patience: float | None) -> bytes | None:
         reader = self._consumer(trouble, "read_committed")
         try:
             reach = _FIRST_REACH
@@ -173,8 +183,8 @@ class _Span:
         self._high = high
         self._trouble = trouble
 
-    def newest(self, timeout: float, patience: float) -> Message | None:
-        """The last committed message of the span, or None."""
+    def newest(self, timeout: float, patience: float | None) -> Message | None:
+        """The last committed message of the span, or None. Without `patience`: of what is committed by now."""
         if self._start >= self._high:
             return None
         self._reader.assign([TopicPartition(self._topic, PARTITION, self._start)])
@@ -186,7 +196,7 @@ class _Span:
                 found = message
                 silent = time.monotonic() + timeout
             elif message is not None and self._is_end(message):
-                if (message.offset() or 0) >= self._high:
+                if patience is None or (message.offset() or 0) >= self._high:
                     return found
                 # The committed records end short of the watermark: only an open transaction can be in the way.
                 held = min(held, time.monotonic() + patience)

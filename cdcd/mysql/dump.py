@@ -19,6 +19,8 @@ from cdcd.mysql.tap import Session
 
 READ_BYTES: Final = 1 << 20
 HEARTBEATS_MISSED: Final = 3
+WAKES: Final = 1 << 12
+"""At most taken at a time of what `wake` has sent."""
 QUICK_SECONDS: Final = 2.0
 """So long a quick start waits for a transaction that is in the binlog already; by then a search by GTID is through."""
 
@@ -110,6 +112,10 @@ class BinlogDump:
     def stop(self) -> None:
         """From any thread, any time: `read` raises Stopped at once, now and ever after."""
         self._stopping = True
+        self.wake()
+
+    def wake(self) -> None:
+        """From any thread, any time: a `read` that waits returns now."""
         with suppress(OSError):
             self._wake_up.send(b"\0", socket.MSG_DONTWAIT)
 
@@ -205,7 +211,10 @@ class BinlogDump:
     def _wait(self, timeout: float) -> bool:
         """Whether something is there before `timeout` seconds or the last heartbeat's time limit have passed."""
         patience = self._heard + self._silence_limit - time.monotonic()
-        return bool(self._selector.select(max(0.0, min(timeout, patience))))
+        ready = {key.fileobj for key, _ in self._selector.select(max(0.0, min(timeout, patience)))}
+        if self._woken in ready:
+            self._woken.recv(WAKES)
+        return bool(ready)
 
     @property
     def _silence_limit(self) -> float:

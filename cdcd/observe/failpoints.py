@@ -38,6 +38,8 @@ FailpointName = Literal[
     "kafka.after_commit",  # committed ... memory updated
     "big_txn.between_parts",  # two Kafka transactions of one MySQL transaction
     "supervisor.after_spawn",  # worker process started ... its first sign of life
+    "handover.drained",  # everything stored ... lock let go for the successor
+    "handover.released",  # lock let go ... producer ended
 ]
 """Names are a contract with the fault tests: none vanishes, each is reached."""
 

@@ -16,7 +16,11 @@ from cdcd.observe.metrics import ProcessMetrics
 from cdcd.observe.registry import Registry
 from cdcd.server.control import Control
 from cdcd.server.http import Pages, StatusServer
-from cdcd.worker.instance import Ending, Instance
+from cdcd.worker.definitions import Definitions
+from cdcd.worker.instance import Ending, Instance, Patience
+from cdcd.worker.journal import Journal
+from cdcd.worker.ownership import Alone
+from cdcd.worker.source import Identity
 from cdcd.worker.stopping import StopSignal
 from cdcd.worker.wiring import Wiring
 
@@ -32,14 +36,18 @@ def run_standalone(
         raise FindingError(_paused(definition))
     stop = StopSignal()
     control = Control(stop)
+    journal = Journal(definition.name)
     wiring = Wiring(
-        definition=definition,
+        definitions=Definitions(definition, journal),
         settings=settings,
         credentials=Credentials.of(settings.credentials_dir),
+        identity=Identity.of(settings.cluster, definition.name),
+        ownership=Alone(),
+        journal=journal,
         stop=stop,
         failpoint=from_environment(os.environ),
     )
-    instance = wiring.instance(until_end=until_end)
+    instance = wiring.instance(Patience(park=not until_end), until_end=until_end)
     registry = Registry(versions, lambda: ProcessMetrics(log_lines_dropped=logs.dropped))
     registry.add(definition.name, wiring.figures.read)
     http = StatusServer(_pages(registry, control, instance), settings.http.host, settings.http.port)

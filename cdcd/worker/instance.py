@@ -1,24 +1,35 @@
 """One instance in this process: holds it, and turns every error into take over again, wait, park or end.
 
-take over ──▶ pump ──▶ end | stopped
+take over ──▶ pump ──▶ end | stopped | handed over | left          reconfigured: again, by the new definition
   ▲   HoldingLost: again at once      FindingError, retry: again after a pause
-  └── FindingError, operator; BinlogError: parked      Replaced: ends
+  └── FindingError, operator; BinlogError: parked      Replaced, NotOwner: ends
 """
 
 import random
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from cdcd.binlog.position import Position
-from cdcd.errors import BinlogError, Finding, FindingError, HoldingLost, Replaced, Stopped, UnsupportedEvent
+from cdcd.errors import BinlogError, Finding, FindingError, HoldingLost, NotOwner, Replaced, Stopped, UnsupportedEvent
+from cdcd.fleet.session import ZooKeeperAway
 from cdcd.kafka.failures import Fenced
 from cdcd.worker.figures import Figures
 from cdcd.worker.journal import Journal, Level, iso
+from cdcd.worker.ownership import Ownership
 from cdcd.worker.stopping import StopSignal
-from cdcd.worker.takeover import TakeOver
+from cdcd.worker.takeover import Outcome, TakeOver
 
-Ending = Literal["end", "stopped", "replaced", "parked"]
+Ending = Literal["end", "stopped", "handed_over", "not_owner", "replaced", "parked", "gave_up"]
+
+_ENDED = {
+    "end": ("instance.finished", "the end of the binlog is reached"),
+    "stopped": ("instance.stopped", "asked to stop"),
+    "handed_over": ("instance.handed_over", "the successor stands by, everything is stored"),
+    "left": ("instance.left", "the schedule names another server, or none"),
+}
+"""Event and reason."""
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
@@ -45,49 +56,54 @@ class Backoff:
         return pause
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What an instance does about trouble that it cannot mend."""
+
+    park: bool
+    """Stay, visibly, where somebody has to act; else that ends the run."""
+    attempts: int | None = None
+    """So many times in a row, with growing pauses, before it ever ran here; then trouble of the class retry ends the run
+    too. None: for ever."""
+
+
 class Instance:
     """Runs until it ends by itself or is stopped; `status` may be asked from any thread."""
 
     def __init__(
         self,
         name: str,
-        take_over: TakeOver,
+        take_over: Callable[[], TakeOver],
+        *,
+        ownership: Ownership,
         figures: Figures,
         journal: Journal,
         stop: StopSignal,
-        *,
-        park: bool,
+        patience: Patience,
     ) -> None:
         self._name = name
-        self._take_over = take_over
+        self._make_take_over = take_over
+        self._take_over: TakeOver | None = None
+        self._ownership = ownership
         self._figures = figures
         self._metrics = figures.metrics
         self._journal = journal
         self._stop = stop
-        self._park = park
-        """Whether to wait, visibly, for somebody to act; else such a finding ends the run."""
-        self._finding: Finding | None = None
+        self._patience = patience
+        self._ran = False
+        self._failures = 0
         self._since = time.time()
+        self.finding: Finding | None = None
+        """Why it does not run, if it does not."""
 
     def run(self) -> Ending:
         backoff = Backoff()
         while not self._stop.asked:
-            try:
-                return self._hold()
-            except Stopped:
-                break
-            except Replaced as error:
-                self._change("stopping", "instance.replaced", str(error))
-                return "replaced"
-            except HoldingLost as error:
-                self._lost(error)
-            except FindingError as error:
-                if error.finding.kind == "operator":
-                    return self._parked(error.finding)
-                self._retrying(error.finding)
-            except BinlogError as error:
-                return self._parked(self._unreadable(error))
-            self._stop.wait(backoff.next(time.monotonic()))
+            ending = self._attempt()
+            if ending is None and self._take_over is not None:
+                ending = self._pause(backoff.next(time.monotonic()))
+            if ending is not None:
+                return ending
         self._change("stopping", "instance.stopped", "asked to stop")
         return "stopped"
 
@@ -98,13 +114,13 @@ class Instance:
 
     def status(self) -> dict[str, Any]:
         """For `/status`; no secrets, no row values."""
-        record = self._take_over.last_record
+        record = None if self._take_over is None else self._take_over.last_record
         return {
             "name": self._name,
             "state": self._metrics.state,
             "since": iso(self._since),
             "epoch": self._metrics.epoch,
-            "finding": None if self._finding is None else asdict(self._finding),
+            "finding": None if self.finding is None else asdict(self.finding),
             "lag_seconds": self._figures.lag(time.time()),
             "lag_bytes": self._metrics.lag_bytes,
             "lag_transactions": self._metrics.lag_transactions,
@@ -113,22 +129,88 @@ class Instance:
             "events": self._journal.events(),
         }
 
-    def _hold(self) -> Ending:
-        if self._finding is None:  # else it stays `retrying`, whatever an attempt takes, until it runs
-            self._change("starting", "instance.taking_over", "this process is to publish it")
+    def _attempt(self) -> Ending | None:
+        """None: again, unless a stop was asked for."""
         try:
-            outcome = self._take_over.run(self._running)
+            return self._ended(self._hold())
+        except Stopped:
+            return None
+        except (Replaced, NotOwner) as error:
+            return self._gone(error)
+        except HoldingLost as error:
+            self._lost(error)
+            return None
+        except FindingError as error:
+            return self._troubled(error.finding)
+        except BinlogError as error:
+            return self._parked(self._unreadable(error))
+
+    def _hold(self) -> Outcome:
+        if self.finding is None:  # else it stays `retrying`, whatever an attempt takes, until it runs
+            self._change("starting", "instance.taking_over", "this process is to publish it")
+        if self._take_over is None:
+            self._take_over = self._make_take_over()
+        try:
+            return self._take_over.run(self._running)
         finally:
             self._metrics.owned = self._metrics.source_connected = 0
-        reason = "the end of the binlog is reached" if outcome == "end" else "asked to stop"
-        self._change("stopping", "instance.finished" if outcome == "end" else "instance.stopped", reason)
-        return outcome
+
+    def _ended(self, outcome: Outcome) -> Ending | None:
+        if outcome == "reconfigured":
+            self._take_over = None
+            return None
+        self._change("stopping", *_ENDED[outcome])
+        return "not_owner" if outcome == "left" else outcome
+
+    def _gone(self, error: Replaced | NotOwner) -> Ending:
+        replaced = isinstance(error, Replaced)
+        self._change("stopping", "instance.replaced" if replaced else "instance.not_owner", str(error))
+        return "replaced" if replaced else "not_owner"
+
+    def _troubled(self, finding: Finding) -> Ending | None:
+        if finding.kind == "operator":
+            return self._parked(finding)
+        self._retrying(finding)
+        return "gave_up" if self._gives_up(finding) else None
+
+    def _pause(self, seconds: float) -> Ending | None:
+        """Between two attempts nothing is open: an order is obeyed at once, and a new definition ends the pause."""
+        until = time.monotonic() + seconds
+        while not self._stop.asked and self._take_over is not None and (left := until - time.monotonic()) > 0:
+            try:
+                if (ending := self._obey()) is not None:
+                    return ending
+            except NotOwner as error:
+                return self._gone(error)
+            except (HoldingLost, ZooKeeperAway):
+                pass  # the next attempt begins by asking whether the lock is still ours
+            self._stop.wait(left)
+        return None
+
+    def _obey(self) -> Ending | None:
+        self._ownership.check()
+        match self._ownership.order:
+            case "leave":
+                return self._ended("left")
+            case "hand_over" if self._ownership.hand_over():
+                return self._ended("handed_over")
+            case "reconfigure":
+                self._take_over = None
+        return None
+
+    def _gives_up(self, finding: Finding) -> bool:
+        """Not because of ZooKeeper: without it nobody else would get the instance."""
+        if self._ran or self._patience.attempts is None or finding.code.startswith("zookeeper"):
+            return False
+        self._failures += 1
+        return self._failures > self._patience.attempts
 
     def _running(self, epoch: int, place: str) -> None:
         self._metrics.takeovers += 1
         self._metrics.owned = self._metrics.source_connected = 1
         self._metrics.epoch = epoch
-        self._finding = None
+        self.finding = None
+        self._ran = True
         self._change("running", "instance.acquired", f"reads from {place}", epoch=epoch)
 
     def _lost(self, error: HoldingLost) -> None:
@@ -139,9 +221,9 @@ class Instance:
         self._change("starting", "instance.holding_lost", str(error))
 
     def _retrying(self, finding: Finding) -> None:
-        if self._finding is None or self._finding.code != finding.code:
+        if self.finding is None or self.finding.code != finding.code:
             self._change("retrying", "instance.retrying", str(finding), finding=finding.code)
-        self._finding = finding
+        self.finding = finding
         self._metrics.state = "retrying"
         if finding.code.startswith("source"):
             disconnects = self._metrics.source_disconnects
@@ -149,9 +231,9 @@ class Instance:
 
     def _parked(self, finding: Finding) -> Ending:
         self._metrics.parked = finding.code
-        self._finding = finding
+        self.finding = finding
         self._change("parked", "instance.parked", str(finding), finding=finding.code)
-        if self._park:
+        while self._patience.park and not self._stop.asked:
             self._stop.wait()
         return "stopped" if self._stop.asked else "parked"
 

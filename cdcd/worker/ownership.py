@@ -44,6 +44,9 @@ class Ownership(Protocol):
     def stored(self, record: PositionRecord) -> None:
         """A position was committed; mirrored to ZooKeeper by another thread, soon."""
 
+    def mirrored(self) -> PositionRecord | None:
+        """The newest mirror: what is left to go on from if the position topic is lost. Its epoch counts for nothing."""
+
     def position_request(self) -> Request | None:
         """An operator's order of kind `set_position` that waits to be served; asked while the lock is held."""
 
@@ -109,6 +112,9 @@ class Alone:
 
     def stored(self, record: PositionRecord) -> None:
         """The position topic is all there is."""
+
+    def mirrored(self) -> PositionRecord | None:
+        return None
 
     def position_request(self) -> Request | None:
         return None

@@ -1,6 +1,7 @@
 """The hot loop of one holding: read, decode, produce, commit. One thread."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,17 +10,21 @@ from cdcd.binlog.position import Position, PositionRecord, coordinate
 from cdcd.errors import BinlogError, FindingError, Stopped
 from cdcd.kafka.sink import Sink
 from cdcd.observe.failpoints import Failpoint
+from cdcd.worker.change import Change
 from cdcd.worker.figures import Figures
-from cdcd.worker.router import Router
-from cdcd.worker.rule import CommitRule, Moment
-from cdcd.worker.statements import Statements
+from cdcd.worker.ownership import Order, Ownership
+from cdcd.worker.publication import MakePublication
+from cdcd.worker.rule import Moment
 from cdcd.worker.stream import Step, Stream
 from cdcd.worker.tracker import Tracker
 
 POLL_SECONDS = 0.1
-"""Longest wait for the source: the Kafka client wants to be served."""
+"""Longest wait for the source while the Kafka client wants to be served."""
+IDLE_SECONDS = 1.0
+"""Longest wait while there is nothing to serve; whoever wants something wakes the stream."""
 
-Outcome = Literal["end", "stopped"]
+Outcome = Literal["end", "stopped", "hand_over", "leave", "reconfigure"]
+"""The last three: as ordered, with everything stored that is published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,11 @@ class Pump:
         *,
         stream: Stream,
         sink: Sink,
-        statements: Statements,
-        router: Router,
+        ownership: Ownership,
+        renew: Callable[[], Change],
+        publication: MakePublication,
+        partitions: dict[str, int],
         tracker: Tracker,
-        rule: CommitRule,
         holding: Holding,
         figures: Figures,
         failpoint: Failpoint,
@@ -72,10 +78,11 @@ class Pump:
         self._stream = stream
         self._decoder = stream.decoder
         self._sink = sink
-        self._statements = statements
-        self._router = router
+        self._ownership = ownership
+        self._renew = renew
+        self._make_publication = publication
+        self._publication = publication(partitions)
         self._tracker = tracker
-        self._rule = rule
         self._holding = holding
         self._figures = figures
         self._failpoint = failpoint
@@ -86,10 +93,14 @@ class Pump:
         """Number of transactions before the open one, if a statement of it was handled."""
 
     def run(self) -> Outcome:
-        """Raises FindingError, BinlogError, HoldingLost, Replaced; Stopped where a stop came too late to store anything."""
+        """Raises FindingError, BinlogError, HoldingLost, NotOwner; Stopped where a stop came too late to store anything."""
         while self._end is None or not self._end.reached(self._decoder):
+            order = self._ownership.order
+            if order is not None and self._obeyed(order):
+                self._finish()
+                return order
             try:
-                asked, step = self._read()
+                asked, step = self._read(order)
             except Stopped:
                 self._write()
                 self._finish()
@@ -103,16 +114,35 @@ class Pump:
         self._finish()
         return "end"
 
-    def _read(self) -> tuple[bool, Step]:
+    def _obeyed(self, order: Order) -> bool:
+        """Whether the pump is to end for it now; else it goes on, perhaps otherwise than before."""
+        if order != "reconfigure":
+            return self._between()
+        if self._decoder.in_transaction:
+            return False
+        change = self._renew()
+        if change == "live":
+            # Numbers given under the old definition must not be given again to other rows.
+            self._finish()
+            self._publication = self._make_publication(self._publication.router.partitions)
+        return change == "reconnect"
+
+    def _read(self, order: Order | None) -> tuple[bool, Step]:
         """Whether decoding was asked to stop at the next boundary, and what the step came to."""
-        sink, decoder, now = self._sink, self._decoder, time.monotonic()
-        asked = (self._end is not None and self._end.near(decoder)) or self._rule.wants_boundary(
-            now, sink.open_since, sink.open_bytes
-        )
-        patience = self._rule.patience(
-            now, self._last_commit, sink.open_since, at_boundary=self._between(), longest=POLL_SECONDS
+        self._ownership.check()
+        sink, decoder, rule, now = self._sink, self._decoder, self._publication.rule, time.monotonic()
+        near = self._end is not None and self._end.near(decoder)
+        asked = order is not None or near or rule.wants_boundary(now, sink.open_since, sink.open_bytes)
+        patience = rule.patience(
+            now, self._last_commit, sink.open_since, at_boundary=self._between(), longest=self._longest()
         )
         return asked, self._stream.step(patience, stop_at_boundary=asked)
+
+    def _longest(self) -> float:
+        """A stored position that follows what was read, or a delivery that is under way, is served in between."""
+        last = self._figures.last_record
+        settled = not self._moved() and (last is None or self._sink.durable is last)
+        return IDLE_SECONDS if settled and self._sink.open_since is None else POLL_SECONDS
 
     def _handle(self, asked: bool, step: Step) -> None:
         """A stop in here leaves messages unwritten that the decoder has handed out: nothing more may be stored then."""
@@ -127,12 +157,14 @@ class Pump:
             self._failpoint("txn.after_gtid")
         self._write()
         if step is Step.STATEMENT:
-            self._statements.handle(self._decoder)
+            self._publication.statements.handle(self._decoder)
             self._spoken = self._decoder.transactions if self._decoder.in_transaction else -1
         elif step is Step.IDLE:
             self._sink.poll()
 
     def _write(self) -> None:
+        """With at-least-once this is when readers see it."""
+        self._ownership.check()
         waited = self._sink.waited
         for topic, partition, keys, values, ids in self._decoder.take_runs():
             self._sink.write(topic, partition, keys, values, ids or None)
@@ -143,7 +175,7 @@ class Pump:
         sink, decoder = self._sink, self._decoder
         if not asked and not self._between():
             return False
-        return self._rule.due(
+        return self._publication.rule.due(
             Moment(
                 now=time.monotonic(),
                 last_commit=self._last_commit,
@@ -162,13 +194,20 @@ class Pump:
         part = not self._between()
         records, size = self._sink.open_records, self._sink.open_bytes
         began = time.monotonic()
-        record = self._holding.record(self._tracker.advance(decoder), decoder.seq, self._router.partitions)
+        record = self._holding.record(self._tracker.advance(decoder), decoder.seq, self._publication.router.partitions)
+        self._ownership.check()
         self._sink.checkpoint(record)
+        self._mirror()
         self._last_commit = time.monotonic()
         self._stored = self._place()
         self._figures.committed(self._stream, record, records, size, self._last_commit - began)
         if part:
             self._failpoint("big_txn.between_parts")
+
+    def _mirror(self) -> None:
+        """What Kafka has confirmed; with at-least-once that is an earlier record."""
+        if self._sink.durable is not None:
+            self._ownership.stored(self._sink.durable)
 
     def _between(self) -> bool:
         """Whether nothing of the open transaction, if there is one, is published: the position of its start holds.
@@ -195,3 +234,4 @@ class Pump:
         last = self._figures.last_record
         if last is not None and self._sink.durable is not last:
             self._sink.checkpoint(last, wait=True)
+            self._mirror()

@@ -1,13 +1,13 @@
-"""From nothing to publishing, in the one order that is safe (coordination.md, "Epoch and take-over", steps 3 to 6)."""
+"""From nothing to publishing, in the one order that is safe (docs/coordination.md, "Epoch and take-over")."""
 
-import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 from cdcd.binlog.position import Position, PositionRecord
 from cdcd.config.start import Start
-from cdcd.errors import Replaced
+from cdcd.errors import Finding, HoldingLost, Replaced
+from cdcd.fleet.nodes import Request
 from cdcd.kafka.positions import PositionTopic
 from cdcd.kafka.sink import Sink
 from cdcd.mysql.connection import Endpoint, connect
@@ -16,16 +16,22 @@ from cdcd.mysql.dump_request import DumpRequest
 from cdcd.mysql.server import ServerStatus
 from cdcd.mysql.start import resolve_start
 from cdcd.observe.failpoints import Failpoint
+from cdcd.worker import pump
+from cdcd.worker.guard import Guard
 from cdcd.worker.lag import LagWatch
-from cdcd.worker.pump import End, Holding, Outcome
-from cdcd.worker.router import Router
+from cdcd.worker.ownership import Ownership
+from cdcd.worker.position_request import start_of
+from cdcd.worker.pump import End, Holding
 from cdcd.worker.source import Source
 from cdcd.worker.stopping import StopSignal
 from cdcd.worker.tracker import Tracker
 
 RENUMBERED = 1 << 24
-"""Added to `seq` where rows may come in another order than before, as on another server (formats.md section 1, rule 5)."""
+"""Added to `seq` where rows may come in another order than before, as on another server or after a position was set
+(formats.md section 1, rule 5)."""
 CLOSE_SECONDS = 5.0
+
+Outcome = Literal["end", "stopped", "handed_over", "left", "reconfigured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +44,14 @@ class Held:
     request: DumpRequest
     tracker: Tracker
     seq: int
-    router: Router
+    partitions: dict[str, int]
     end: End | None
 
 
 class Runs(Protocol):
     """A pump."""
 
-    def run(self) -> Outcome: ...
+    def run(self) -> pump.Outcome: ...
 
 
 Running = Callable[[int, str], None]
@@ -53,7 +59,7 @@ Running = Callable[[int, str], None]
 
 
 class TakeOver:
-    """Makes one pump after the other for one worker process; nothing is kept between them but epoch and nonce."""
+    """Makes one pump after the other over the same connections' settings; nothing else is kept between them."""
 
     def __init__(
         self,
@@ -63,9 +69,11 @@ class TakeOver:
         sink: Sink,
         positions: PositionTopic,
         ensure_position_topic: Callable[[], None],
-        router: Callable[[dict[str, int]], Router],
+        ownership: Ownership,
         pump: Callable[[Held], Runs],
         lag: Callable[[Held], LagWatch],
+        warn: Callable[[Finding], None],
+        guard: Guard,
         stop: StopSignal,
         failpoint: Failpoint,
         until_end: bool,
@@ -75,16 +83,16 @@ class TakeOver:
         self._sink = sink
         self._positions = positions
         self._ensure_position_topic = ensure_position_topic
-        self._router = router
+        self._ownership = ownership
         self._pump = pump
         self._lag = lag
+        self._warn = warn
+        self._guard = guard
         self._stop = stop
         self._failpoint = failpoint
         self._until_end = until_end
         self._end: End | None = None
         self._ends_on = ""
-        self._nonce = secrets.token_hex(8)
-        self._epoch: int | None = None
 
     @property
     def last_record(self) -> PositionRecord | None:
@@ -92,67 +100,115 @@ class TakeOver:
         return self._sink.durable
 
     def run(self, running: Running) -> Outcome:
-        """One holding from its producer to its end. Raises what a pump raises; the sink is closed in any case."""
-        self._source.choose(None)  # nobody is fenced for a source that cannot be read
+        """One holding to its end. Raises what ownership and pump raise; the sink is closed in any case."""
+        self._prepare()
+        self._ownership.acquire()
+        with self._guard.publishing():
+            self._failpoint("lock.acquired")
+            try:
+                return self._publish(self._claim(*self._fence()), running)
+            finally:
+                self._sink.close(CLOSE_SECONDS)
+
+    def _prepare(self) -> None:
+        """All that disturbs nobody: an owner may still be publishing."""
+        self._source.choose(None)  # nobody waits for, or is fenced by, one that cannot read the source
         self._stop.proceed()
         self._ensure_position_topic()
-        try:
-            self._sink.open()
-            return self._publish(self._claim(self._positions.read()), running)
-        finally:
-            self._sink.close(CLOSE_SECONDS)
 
-    def _claim(self, record: PositionRecord | None) -> Held:
+    def _fence(self) -> tuple[Holding, PositionRecord | None]:
+        """After it no earlier owner can publish, and the record is the last one there will be of theirs."""
+        epoch = self._ownership.claim(self._positions.peek())
+        self._failpoint("epoch.claimed")
+        self._ownership.confirm()
+        self._sink.open()
+        holding, record = Holding(epoch, self._ownership.nonce), self._positions.read()
+        if record and record.epoch >= epoch and (record.epoch, record.nonce) != (epoch, holding.nonce):
+            raise Replaced(f"epoch {record.epoch} runs this instance, ours is {epoch}")
+        return holding, record
+
+    def _claim(self, holding: Holding, newest: PositionRecord | None) -> Held:
         """Store our epoch with the position to go on from. This also pins a start that had to be looked for."""
-        holding = self._holding(record)
-        endpoint, status = self._source.choose(record.position if record else None)
+        request = self._ownership.position_request()
+        ordered = request if request is not None and (newest is None or newest.request != request.id) else None
+        record = newest or self._mirrored()
+        position = None if ordered or record is None else record.position
+        endpoint, status = self._source.choose(position)
         if self._until_end and self._ends_on != status.server_uuid:  # a place in another server's binlog means nothing
             self._end, self._ends_on = End(status.file, status.offset), status.server_uuid
-        position = record.position if record else self._start(endpoint, status)
+        position = position or self._start(ordered, endpoint, status)
+        goes_on = newest is not None and not ordered and newest.position.server_uuid == status.server_uuid
         held = Held(
             holding=holding,
             endpoint=endpoint,
             dump=self._source.dump(endpoint),
             request=DumpRequest.after(position, status),
             tracker=Tracker(position, status.server_uuid),
-            seq=_first_seq(record, status),
-            router=self._router(record.partitions if record else {}),
+            seq=0 if record is None else record.seq + (0 if goes_on else RENUMBERED),
+            partitions={} if record is None else dict(record.partitions),
             end=self._end,
         )
-        claim = holding.record(held.tracker.position, held.seq, held.router.partitions)
-        self._sink.checkpoint(claim, wait=True)
+        self._store(held, request)
         self._failpoint("position.after_read")
         return held
+
+    def _mirrored(self) -> PositionRecord | None:
+        """Of a position topic that is empty although there was a position: rows since the mirror come again."""
+        mirrored = self._ownership.mirrored()
+        if mirrored is not None:
+            self._warn(_topic_lost(mirrored))
+        return mirrored
+
+    def _store(self, held: Held, request: Request | None) -> None:
+        """The request's id stands beside its position: served twice it would not be the same place (`latest`)."""
+        claim = held.holding.record(held.tracker.position, held.seq, held.partitions)
+        self._ownership.check()
+        self._sink.checkpoint(claim if request is None else replace(claim, request=request.id), wait=True)
+        self._ownership.stored(claim)
+        if request is not None:
+            self._ownership.served(request)
+        self._ownership.confirm()
 
     def _publish(self, held: Held, running: Running) -> Outcome:
         lag = self._lag(held)
         try:
-            self._stop.wakes(held.dump.stop)
+            self._stop.wakes(held.dump)
             held.dump.begin(held.request)
             position = held.tracker.position
             running(held.holding.epoch, f"{held.endpoint}, after {position.gtid_set or position.file}"[:300])
             lag.start()
-            return self._pump(held).run()
+            return self._ended(self._pump(held).run())
         finally:
             lag.stop()
             held.dump.close()
 
-    def _holding(self, record: PositionRecord | None) -> Holding:
-        """One epoch for this process, above all before it. A record that is not below it says that we are late."""
-        if self._epoch is None:
-            self._epoch = record.epoch + 1 if record else 1
-            self._failpoint("epoch.claimed")
-        if record and record.epoch >= self._epoch and (record.epoch, record.nonce) != (self._epoch, self._nonce):
-            raise Replaced(f"epoch {record.epoch} runs this instance, ours is {self._epoch}")
-        return Holding(self._epoch, self._nonce)
+    def _ended(self, outcome: pump.Outcome) -> Outcome:
+        """Everything is stored. A lock is given over before the producer ends: its end may take long."""
+        match outcome:
+            case "leave":
+                return "left"
+            case "reconfigure":
+                return "reconfigured"
+            case "hand_over":
+                self._failpoint("handover.drained")
+                if not self._ownership.hand_over():
+                    raise HoldingLost("the hand-over was refused: the successor is not there any more")
+                self._failpoint("handover.released")
+                return "handed_over"
+            case _:
+                return outcome
 
-    def _start(self, endpoint: Endpoint, status: ServerStatus) -> Position:
+    def _start(self, request: Request | None, endpoint: Endpoint, status: ServerStatus) -> Position:
+        start = self._definition_start if request is None else start_of(request)
         with connect(endpoint) as connection:
-            return resolve_start(self._definition_start, connection, status, self._stop.proceed)
+            return resolve_start(start, connection, status, self._stop.proceed)
 
 
-def _first_seq(record: PositionRecord | None, status: ServerStatus) -> int:
-    if record is None:
-        return 0
-    moved = record.position.server_uuid != status.server_uuid
-    return record.seq + (RENUMBERED if moved else 0)
+def _topic_lost(mirrored: PositionRecord) -> Finding:
+    at = mirrored.position
+    return Finding(
+        "position-topic-lost",
+        "operator",
+        f"the position topic holds no position; going on from its mirror in ZooKeeper, {at.gtid_set or at.file}",
+        "Rows that were published after it come again, under other numbers. Find out who deleted the topic",
+    )

@@ -1,34 +1,26 @@
 """The composition root of a worker: from a definition and settings to an Instance. Reads like the diagram in docs/architecture.md."""
 
-from functools import cached_property
-
 from cdcd.binlog.compression import inflate
 from cdcd.binlog.core.native import Decoder
 from cdcd.binlog.position import Position
-from cdcd.config.definition import Definition
-from cdcd.config.kafka_cluster import client_properties
-from cdcd.config.network import Endpoint as Address
 from cdcd.config.secrets import Credentials
 from cdcd.config.settings import Settings
 from cdcd.formats.canal import CANAL_JSON
 from cdcd.formats.plan import Keying
 from cdcd.formats.template import Format
-from cdcd.kafka.at_least_once import AtLeastOnceSink
-from cdcd.kafka.client import ClientConfig
-from cdcd.kafka.exactly_once import ExactlyOnceSink
-from cdcd.kafka.positions import PositionTopic, position_topic_name, transactional_id
-from cdcd.kafka.producer import ProducerSettings
-from cdcd.kafka.sink import Sink
-from cdcd.kafka.topics import Topics
-from cdcd.mysql.connection import Endpoint, Tls
 from cdcd.mysql.schema import SchemaLookup
 from cdcd.observe.failpoints import Failpoint
 from cdcd.observe.metrics import InstanceMetrics
 from cdcd.worker.catalog import Catalog
+from cdcd.worker.connections import Connections
+from cdcd.worker.definitions import Definitions
 from cdcd.worker.figures import Figures
-from cdcd.worker.instance import Instance
+from cdcd.worker.guard import Guard
+from cdcd.worker.instance import Instance, Patience
 from cdcd.worker.journal import Journal
 from cdcd.worker.lag import LagWatch
+from cdcd.worker.ownership import Ownership
+from cdcd.worker.publication import MakePublication, Publication
 from cdcd.worker.pump import Pump
 from cdcd.worker.router import Router
 from cdcd.worker.rule import CommitRule
@@ -40,9 +32,6 @@ from cdcd.worker.takeover import Held, TakeOver
 
 FORMATS: dict[str, Format] = {form.name: form for form in (CANAL_JSON,)}
 
-BROKER_DEFAULT = -1
-"""Replicas as the brokers' `default.replication.factor` says."""
-
 
 class Wiring:
     """Makes the parts of one instance; what asks a server is made on first use, inside the instance's own error handling."""
@@ -50,150 +39,144 @@ class Wiring:
     def __init__(
         self,
         *,
-        definition: Definition,
+        definitions: Definitions,
         settings: Settings,
         credentials: Credentials,
+        identity: Identity,
+        ownership: Ownership,
+        journal: Journal,
         stop: StopSignal,
         failpoint: Failpoint,
     ) -> None:
-        self._definition = definition
+        self._definitions = definitions
         self._settings = settings
         self._credentials = credentials
+        self._identity = identity
+        self._ownership = ownership
+        self._journal = journal
         self._stop = stop
         self._failpoint = failpoint
-        self._cluster = settings.kafka_cluster(definition.sink.kafka)
-        self._journal = Journal(definition.name)
         self.figures = Figures(InstanceMetrics())
+        self.guard = Guard(stop, ownership)
+        self._connections = self._connect()
 
-    def instance(self, *, until_end: bool) -> Instance:
-        take_over = TakeOver(
-            start=self._definition.start,
+    def instance(self, patience: Patience, *, until_end: bool = False) -> Instance:
+        return Instance(
+            self._definitions.current.name,
+            lambda: self._take_over(until_end=until_end),
+            ownership=self._ownership,
+            figures=self.figures,
+            journal=self._journal,
+            stop=self._stop,
+            patience=patience,
+        )
+
+    def _take_over(self, *, until_end: bool) -> TakeOver:
+        """By the definition as it is now."""
+        self._connections = self._connect()
+        definition, connections = self._definitions.current, self._connections
+        return TakeOver(
+            start=definition.start,
             source=Source(
-                self._definition,
-                self._endpoints,
-                Identity.of(self._settings.cluster, self._definition.name),
+                definition,
+                connections.endpoints,
+                self._identity,
                 lambda advice: self._journal.note("source.advice", advice, "warning"),
             ),
-            sink=self._sink,
-            positions=PositionTopic(self._client, self._position_topic),
-            ensure_position_topic=self._ensure_position_topic,
-            router=self._router,
+            sink=connections.sink,
+            positions=connections.positions,
+            ensure_position_topic=connections.ensure_position_topic,
+            ownership=self._ownership,
             pump=self._pump,
             lag=lambda held: LagWatch(held.endpoint, self._stored_position, self.figures.metrics),
+            warn=self._journal.warn,
+            guard=self.guard,
             stop=self._stop,
             failpoint=self._failpoint,
             until_end=until_end,
         )
-        return Instance(self._definition.name, take_over, self.figures, self._journal, self._stop, park=not until_end)
+
+    def _connect(self) -> Connections:
+        return Connections(
+            self._definitions.current,
+            self._settings,
+            self._credentials,
+            waiting=self.guard,
+            failpoint=self._failpoint,
+        )
 
     def _pump(self, held: Held) -> Pump:
-        definition, template, start = self._definition, FORMATS[self._definition.format.type], held.tracker.position
-        id_prefix = b"%d" % held.holding.epoch if definition.sink.delivery == "at_least_once" else None
-        keying = Keying(not definition.topic_per_table, definition.sink.partition_by)
+        start, id_prefix = held.tracker.position, self._id_prefix(held)
         names = SchemaLookup(held.endpoint, self._stop.proceed)
-        catalog = Catalog(definition.table_filter, template, keying, held.router, names)
-        decoder = Decoder(catalog, inflate, id_prefix)
+        decoder = Decoder(_nothing, inflate, id_prefix)
         decoder.seq = held.seq
         if start.gtid_set is not None:
             decoder.pass_over(start.gtid_set.gap)  # a dump by place also sends what is published
-        catalog.place = lambda: (decoder.file, decoder.transaction_start)
         if start.txn is not None:
             decoder.resume(start.txn, start.rows_done)
-        statements = Statements(
-            tables=definition.table_filter,
-            template=template,
-            route=held.router.ddl(),
-            catalog=catalog,
-            sink=self._sink,
-            id_prefix=id_prefix,
-        )
         self.figures.new_dump()
         return Pump(
             stream=Stream(held.dump, decoder, self._failpoint),
-            sink=self._sink,
-            statements=statements,
-            router=held.router,
+            sink=self._connections.sink,
+            ownership=self._ownership,
+            renew=self._definitions.renew,
+            publication=self._publications(decoder, names, id_prefix),
+            partitions=held.partitions,
             tracker=held.tracker,
-            rule=self._rule(),
             holding=held.holding,
             figures=self.figures,
             failpoint=self._failpoint,
             end=held.end,
         )
 
-    # ---------------------------------------------------------------- MySQL
+    def _publications(self, decoder: Decoder, names: SchemaLookup, id_prefix: bytes | None) -> MakePublication:
+        """What each definition makes of one dump; the decoder follows the newest."""
 
-    def _endpoints(self) -> list[Endpoint]:
-        """The servers with the login each may be given; read anew each time, so that a mended credential is seen."""
-        credential = self._credentials.load(self._definition.source.credential)
-        return [
-            self._endpoint(address, *credential.login_for(*address)) for address in self._definition.source.endpoints
-        ]
+        def make(partitions: dict[str, int]) -> Publication:
+            definition, tables = self._definitions.current, self._definitions.current.table_filter
+            template = FORMATS[definition.format.type]
+            router = self._router(partitions)
+            keying = Keying(not definition.topic_per_table, definition.sink.partition_by)
+            catalog = Catalog(tables, template, keying, router, names)
+            catalog.place = lambda: (decoder.file, decoder.transaction_start)
+            decoder.use(catalog)
+            statements = Statements(
+                tables=tables,
+                template=template,
+                route=router.ddl(),
+                catalog=catalog,
+                sink=self._connections.sink,
+                id_prefix=id_prefix,
+            )
+            return Publication(router, statements, self._rule())
 
-    def _endpoint(self, address: Address, user: str, password: str) -> Endpoint:
-        tls = self._definition.source.effective_tls(address.host)
-
-        def path(name: str | None, *, secret: bool = False) -> str | None:
-            return None if name is None else str(self._credentials.path(name, secret=secret))
-
-        files = Tls(tls.mode, path(tls.ca), path(tls.cert), path(tls.key, secret=True))
-        return Endpoint(address.host, address.port, user, password, files)
-
-    # ---------------------------------------------------------------- Kafka
-
-    @cached_property
-    def _client(self) -> ClientConfig:
-        return dict(client_properties(self._cluster, self._credentials))
-
-    @cached_property
-    def _topics(self) -> Topics:
-        return Topics(self._client)
-
-    @property
-    def _replication(self) -> int:
-        return self._definition.sink.create.replication or self._cluster.replication or BROKER_DEFAULT
-
-    @property
-    def _position_topic(self) -> str:
-        return position_topic_name(self._settings.cluster, self._definition.name)
-
-    def _ensure_position_topic(self) -> None:
-        self._topics.check_brokers()
-        PositionTopic(self._client, self._position_topic).ensure(self._topics, self._replication)
+        return make
 
     def _router(self, recorded: dict[str, int]) -> Router:
+        definition, connections = self._definitions.current, self._connections
         return Router(
-            self._definition.name,
-            self._definition.sink,
-            lambda topic, partitions: self._topics.ensure(topic, partitions, self._replication),
+            definition.name,
+            definition.sink,
+            lambda topic, partitions: connections.ensure_topic(definition, topic, partitions),
             recorded,
             self._journal.warn,
-            shared=not self._definition.topic_per_table,
+            shared=not definition.topic_per_table,
         )
 
-    @cached_property
-    def _sink(self) -> Sink:
-        kind = ExactlyOnceSink if self._definition.sink.delivery == "exactly_once" else AtLeastOnceSink
-        return kind(
-            self._client,
-            transactional_id(self._settings.cluster, self._definition.name),
-            self._position_topic,
-            settings=ProducerSettings(
-                message_max_bytes=self._cluster.message_max_bytes,
-                queue_bytes=self._cluster.queue_memory,
-                transaction_timeout=self._cluster.transaction_timeout,
-            ),
-            failpoint=self._failpoint,
-            waiting=self._stop.insist,
-        )
+    def _rule(self) -> CommitRule:
+        commit = self._definitions.current.sink.commit
+        return CommitRule(commit.min_interval, commit.max_interval, commit.max_bytes, self._connections.part_interval)
+
+    def _id_prefix(self, held: Held) -> bytes | None:
+        """Of the identities in headers; with exactly-once there are none."""
+        at_least_once = self._definitions.current.sink.delivery == "at_least_once"
+        return b"%d" % held.holding.epoch if at_least_once else None
 
     def _stored_position(self) -> Position | None:
         """What Kafka has confirmed; what only waits for it is lag."""
-        record = self._sink.durable
+        record = self._connections.sink.durable
         return None if record is None else record.position
 
-    def _rule(self) -> CommitRule:
-        commit = self._definition.sink.commit
-        return CommitRule(
-            commit.min_interval, commit.max_interval, commit.max_bytes, self._cluster.transaction_timeout / 4
-        )
+
+def _nothing(_: object) -> None:
+    """The catalog of a decoder that has no definition yet."""

@@ -19,6 +19,8 @@ from cdcd.observe.failpoints import off
 from cdcd.observe.metrics import InstanceMetrics
 from cdcd.worker.catalog import Catalog
 from cdcd.worker.figures import Figures
+from cdcd.worker.ownership import Alone
+from cdcd.worker.publication import Publication
 from cdcd.worker.pump import End, Holding, Pump
 from cdcd.worker.router import Router
 from cdcd.worker.rule import CommitRule
@@ -63,10 +65,11 @@ def a_pump(
     return Pump(
         stream=Stream(cast(Any, dump), decoder),
         sink=sink,
-        statements=statements,
-        router=router,
+        ownership=Alone(),
+        renew=lambda: "none",
+        publication=lambda _: Publication(router, statements, rule),
+        partitions={},
         tracker=Tracker(start, SERVER),
-        rule=rule,
         holding=Holding(3, "nonce"),
         figures=Figures(InstanceMetrics()),
         failpoint=off,

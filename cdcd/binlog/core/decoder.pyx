@@ -110,6 +110,11 @@ cdef class Decoder:
         if self.rows is not None:
             self.rows.forget(database, table)
 
+    def use(self, catalog):
+        if self.rows is None or self.in_transaction:
+            raise ValueError("another catalog only takes the place of one, and only between two transactions")
+        self.rows.use(catalog)
+
     @property
     def transaction(self):
         if self.has_gtid:

@@ -114,6 +114,10 @@ class Decoder:
         """
     def forget(self, database: str, table: str) -> None:
         """Ask the catalog again for this table's next map (a DDL may have changed what names it)."""
+    def use(self, catalog: Callable[[TableSchema], Plan | None]) -> None:
+        """Ask this catalog from the next transaction on, for every table. Between two transactions only; the messages so
+        far have been taken.
+        """
     control: bytes
     statement: Statement
     file: str

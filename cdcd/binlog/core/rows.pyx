@@ -72,6 +72,11 @@ cdef class Rows:
         self.drop_ids()
         return 0
 
+    cdef void use(self, catalog):
+        self.catalog = catalog
+        self.by_map = {}
+        self.drop_ids()
+
     cdef int announce(self, const Event* event) except -1:
         """A TABLE_MAP."""
         cdef Cursor c = cursor(event.body, event.body_size)
