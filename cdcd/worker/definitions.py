@@ -20,6 +20,7 @@ class Definitions:
         """Mistakes of the definition as it stands now, if the instance runs by an older one."""
         self._journal = journal
         self._read = read
+        self._seen: bytes | None = None
 
     @classmethod
     def first(cls, name: str, journal: Journal, read: Read) -> "Definitions":
@@ -28,15 +29,18 @@ class Definitions:
         if raw is None:
             raise NotOwner(f"there is no definition of {name} any more")
         try:
-            return cls(_named(name, raw), journal, read)
+            first = cls(_named(name, raw), journal, read)
         except InvalidConfig as error:
             raise FindingError(_invalid(name, error)) from None
+        first._seen = raw
+        return first
 
     def renew(self) -> Change:
         """Read again, and say what is to be done about `current`, which is the new one from now on."""
         old, raw = self.current, self._read()
-        if raw is None:  # the scheduler sees that too, and takes the instance away
+        if raw is None or raw == self._seen:  # a deleted one: the scheduler sees that too, and takes the instance away
             return "none"
+        self._seen = raw
         try:
             self.current = _named(old.name, raw)
         except InvalidConfig as error:

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from cdcd.binlog.position import Position
 from cdcd.errors import BinlogError, Finding, FindingError, HoldingLost, NotOwner, Replaced, Stopped, UnsupportedEvent
-from cdcd.fleet.session import ZooKeeperAway
 from cdcd.kafka.failures import Fenced
 from cdcd.worker.figures import Figures
 from cdcd.worker.journal import Journal, Level, iso
@@ -98,13 +97,12 @@ class Instance:
 
     def run(self) -> Ending:
         backoff = Backoff()
-        while not self._stop.asked:
-            ending = self._attempt()
-            if ending is None and self._take_over is not None:
-                ending = self._pause(backoff.next(time.monotonic()))
-            if ending is not None:
-                return ending
-        self._change("stopping", "instance.stopped", "asked to stop")
+        ending: Ending | None = None
+        while ending is None and not self._stop.asked:
+            ending = self._attempt() or self._pause(backoff)
+        if ending is not None:
+            return ending
+        self._change("stopping", *_ENDED["stopped"])
         return "stopped"
 
     @property
@@ -130,7 +128,7 @@ class Instance:
         }
 
     def _attempt(self) -> Ending | None:
-        """None: again, unless a stop was asked for."""
+        """One take-over and what it came to; None: again, unless a stop was asked for."""
         try:
             return self._ended(self._hold())
         except Stopped:
@@ -148,8 +146,7 @@ class Instance:
     def _hold(self) -> Outcome:
         if self.finding is None:  # else it stays `retrying`, whatever an attempt takes, until it runs
             self._change("starting", "instance.taking_over", "this process is to publish it")
-        if self._take_over is None:
-            self._take_over = self._make_take_over()
+        self._take_over = self._make_take_over()
         try:
             return self._take_over.run(self._running)
         finally:
@@ -157,7 +154,6 @@ class Instance:
 
     def _ended(self, outcome: Outcome) -> Ending | None:
         if outcome == "reconfigured":
-            self._take_over = None
             return None
         self._change("stopping", *_ENDED[outcome])
         return "not_owner" if outcome == "left" else outcome
@@ -173,30 +169,31 @@ class Instance:
         self._retrying(finding)
         return "gave_up" if self._gives_up(finding) else None
 
-    def _pause(self, seconds: float) -> Ending | None:
+    def _pause(self, backoff: Backoff) -> Ending | None:
         """Between two attempts nothing is open: an order is obeyed at once, and a new definition ends the pause."""
-        until = time.monotonic() + seconds
-        while not self._stop.asked and self._take_over is not None and (left := until - time.monotonic()) > 0:
+        until = time.monotonic() + backoff.next(time.monotonic())
+        while not self._stop.asked and (left := until - time.monotonic()) > 0:
             try:
-                if (ending := self._obey()) is not None:
-                    return ending
+                self._ownership.check()
             except NotOwner as error:
                 return self._gone(error)
-            except (HoldingLost, ZooKeeperAway):
-                pass  # the next attempt begins by asking whether the lock is still ours
+            except HoldingLost:
+                pass  # the next attempt begins by asking whether the lock is ours
+            match self._ownership.order:
+                case "leave":
+                    return self._ended("left")
+                case "hand_over" if self._given_over():
+                    return self._ended("handed_over")
+                case "reconfigure":
+                    return None
             self._stop.wait(left)
         return None
 
-    def _obey(self) -> Ending | None:
-        self._ownership.check()
-        match self._ownership.order:
-            case "leave":
-                return self._ended("left")
-            case "hand_over" if self._ownership.hand_over():
-                return self._ended("handed_over")
-            case "reconfigure":
-                self._take_over = None
-        return None
+    def _given_over(self) -> bool:
+        try:
+            return self._ownership.hand_over()
+        except HoldingLost:
+            return False
 
     def _gives_up(self, finding: Finding) -> bool:
         """Not because of ZooKeeper: without it nobody else would get the instance."""

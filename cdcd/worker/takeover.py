@@ -104,7 +104,6 @@ class TakeOver:
         self._prepare()
         self._ownership.acquire()
         with self._guard.publishing():
-            self._failpoint("lock.acquired")
             try:
                 return self._publish(self._claim(*self._fence()), running)
             finally:

@@ -3,6 +3,7 @@
 from cdcd.binlog.compression import inflate
 from cdcd.binlog.core.native import Decoder
 from cdcd.binlog.position import Position
+from cdcd.config.definition import Definition
 from cdcd.config.secrets import Credentials
 from cdcd.config.settings import Settings
 from cdcd.formats.canal import CANAL_JSON
@@ -59,6 +60,7 @@ class Wiring:
         self.figures = Figures(InstanceMetrics())
         self.guard = Guard(stop, ownership)
         self._connections = self._connect()
+        self._made: tuple[Definition, TakeOver] | None = None
 
     def instance(self, patience: Patience, *, until_end: bool = False) -> Instance:
         return Instance(
@@ -72,8 +74,15 @@ class Wiring:
         )
 
     def _take_over(self, *, until_end: bool) -> TakeOver:
-        """By the definition as it is now."""
-        self._connections = self._connect()
+        """By the definition as it is now; the same one as long as that stays."""
+        self._definitions.renew()
+        if self._made is None or self._made[0] is not self._definitions.current:
+            if self._made is not None:
+                self._connections = self._connect()
+            self._made = self._definitions.current, self._new_take_over(until_end=until_end)
+        return self._made[1]
+
+    def _new_take_over(self, *, until_end: bool) -> TakeOver:
         definition, connections = self._definitions.current, self._connections
         return TakeOver(
             start=definition.start,
