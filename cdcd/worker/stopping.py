@@ -2,22 +2,12 @@
 
 import threading
 import time
-from typing import Protocol
+from collections.abc import Callable
 
 from cdcd.errors import Stopped
 
 GRACE = 5.0
 """Seconds that a stop leaves to store what is published."""
-
-
-class Sleeper(Protocol):
-    """A read that blocks; both may be called from any thread, also after its end."""
-
-    def stop(self) -> None:
-        """It raises Stopped, now and ever after."""
-
-    def wake(self) -> None:
-        """It returns, with nothing."""
 
 
 class StopSignal:
@@ -27,7 +17,8 @@ class StopSignal:
         self._asked = threading.Event()
         self._attention = threading.Event()
         self._deadline = 0.0
-        self._sleeper: Sleeper | None = None
+        self._on_stop: Callable[[], None] = _nobody
+        self._on_nudge: Callable[[], None] = _nobody
 
     @property
     def asked(self) -> bool:
@@ -37,18 +28,16 @@ class StopSignal:
         self._deadline = time.monotonic() + GRACE
         self._asked.set()
         self._attention.set()
-        if self._sleeper is not None:
-            self._sleeper.stop()
+        self._on_stop()
 
     def nudge(self) -> None:
         """There is something to look at: an order, or the end of the ownership."""
         self._attention.set()
-        if self._sleeper is not None:
-            self._sleeper.wake()
+        self._on_nudge()
 
-    def wakes(self, sleeper: Sleeper) -> None:
-        """From now on `sleeper` is stopped and woken. Raises Stopped if a stop came already."""
-        self._sleeper = sleeper
+    def wakes(self, on_stop: Callable[[], None], on_nudge: Callable[[], None] | None = None) -> None:
+        """Both are called in any thread, so that a blocked read ends. Raises Stopped if a stop came already."""
+        self._on_stop, self._on_nudge = on_stop, on_nudge or _nobody
         self.proceed()
 
     def wait(self, seconds: float | None = None) -> None:
@@ -66,3 +55,7 @@ class StopSignal:
         """Raises Stopped once a stop has waited long enough for Kafka."""
         if self.asked and time.monotonic() > self._deadline:
             raise Stopped(f"Kafka did not answer within {GRACE:.0f} s of the stop")
+
+
+def _nobody() -> None:
+    """Nobody sleeps."""

@@ -171,7 +171,7 @@ class TakeOver:
     def _publish(self, held: Held, running: Running) -> Outcome:
         lag = self._lag(held)
         try:
-            self._stop.wakes(held.dump)
+            self._stop.wakes(held.dump.stop, held.dump.wake)
             held.dump.begin(held.request)
             position = held.tracker.position
             running(held.holding.epoch, f"{held.endpoint}, after {position.gtid_set or position.file}"[:300])
