@@ -79,6 +79,21 @@ def test_single_gtid_and_single_interval(intervals: list[Interval], one: Interva
     assert members(gtids.add(uuid, tag, first, last)) == model([*intervals, one])
 
 
+@given(_intervals, _interval())
+def test_the_gap_around_a_number(intervals: list[Interval], one: Interval) -> None:
+    """Nothing of it is in the set, and what stands at its ends is."""
+    gtids, (uuid, tag, number, _) = GtidSet(intervals), one
+    gap = gtids.gap(uuid, tag, number)
+    if gap is None:
+        assert gtids.contains_gtid(uuid, tag, number)
+        return
+    first, end = gap
+    assert first <= number < end
+    assert not any(gtids.contains_gtid(uuid, tag, n) for n in (*range(first, min(end, number + 100)), end - 1))
+    assert first == 1 or gtids.contains_gtid(uuid, tag, first - 1)
+    assert end == (1 << 63) - 1 or gtids.contains_gtid(uuid, tag, end)
+
+
 @given(_intervals)
 def test_text_and_wire_round_trip(intervals: list[Interval]) -> None:
     gtids = GtidSet(intervals)
