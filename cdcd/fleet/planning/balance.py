@@ -1,0 +1,136 @@
+"""Moving running instances to where they weigh less, while that pays."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+
+from cdcd.fleet.nodes import Schedule
+from cdcd.fleet.planning.draft import Draft
+from cdcd.fleet.planning.hosts import Host, Pool
+from cdcd.fleet.planning.placement import hand_over
+from cdcd.fleet.planning.situation import Situation, labelled
+from cdcd.fleet.planning.types import PlannedInstance
+
+LAG = 10.0
+"""An instance that is so many seconds behind costs twice as much to move: what it weighs now will not last."""
+LAG_COUNTED = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One instance to another server: how much closer their loads come, for what it costs."""
+
+    name: str
+    to: Host
+    gain: float
+    cost: float
+    mean: float
+
+
+class Balance:
+    """Picks moves one after the other: each makes the pair of servers that it touches more alike."""
+
+    def __init__(
+        self,
+        situation: Situation,
+        instances: Mapping[str, PlannedInstance],
+        schedule: Mapping[str, Schedule],
+        drafts: Mapping[str, Draft],
+    ) -> None:
+        self._situation, self._instances, self._schedule, self._drafts = situation, instances, schedule, drafts
+        self._moved: set[str] = set()
+        self._means: dict[Pool, float] = {}
+        self._taking = [host for host in situation.hosts.all.values() if host.takes and self._is_sure(host)]
+
+    def home(self, astray: list[str]) -> Iterator[Draft]:
+        """Instances that ran out of the servers they prefer, as soon as one of those can have them back."""
+        for name in astray:
+            instance, node = self._instances[name], self._schedule[name]
+            draft = Draft(name, instance, node, self._situation.now)
+            host = self._situation.hosts.preferred(instance).least(self._situation.weight(name), draft.avoided)
+            if host is not None and self._may_move(name):
+                yield self._hand_over(draft, host, f"which it prefers ({labelled(instance.prefer)})")
+
+    def spread(self) -> Iterator[Draft]:
+        """The most loaded servers first, while moves pay."""
+        sources = [(-host.load, host.name) for host in self._taking]
+        heapify(sources)
+        coldest = min((host.load for host in self._taking), default=0.0)
+        while sources:
+            source = self._situation.hosts.all[heappop(sources)[1]]
+            if source.load - coldest <= self._situation.policy.threshold * coldest:
+                return  # of whatever pool: its mean is not below its least loaded server
+            move = self._best(source)
+            if move is not None:
+                instance, node = self._instances[move.name], self._schedule[move.name]
+                draft = Draft(move.name, instance, node, self._situation.now)
+                yield self._hand_over(draft, move.to, "for balance")
+                heappush(sources, (-source.load, source.name))
+
+    def _hand_over(self, draft: Draft, host: Host, why: str) -> Draft:
+        self._moved.add(draft.name)
+        hand_over(draft, host, why, self._situation)
+        draft.change_members(moved=self._situation.now)
+        return draft
+
+    def _is_sure(self, host: Host) -> bool:
+        """Whether its load rests on measurements."""
+        return host.unsure <= self._situation.policy.threshold * host.weight
+
+    def _may_move(self, name: str) -> bool:
+        moved = self._schedule[name].moved
+        rested = moved is None or self._situation.now >= moved + self._situation.policy.cooldown
+        return rested and self._instances[name].valid and name not in self._drafts and name not in self._moved
+
+    def _best(self, source: Host) -> Move | None:
+        """What brings most for its cost, if it and others like it bring more than the threshold."""
+        pools = [(name, self._pool(source, name)) for name in source.seats]
+        off = {
+            pool: self._is_off(source, pool.least(0.0, (source.name,)), pool) for pool in {each for _, each in pools}
+        }
+        moves = [move for name, pool in pools if off[pool] and (move := self._move(source, name, pool))]
+        if not moves:
+            return None
+        best = max(moves, key=lambda move: (move.gain / move.cost, move.name))
+        together = sum(move.gain for move in moves)
+        return best if together > self._situation.policy.threshold * best.mean else None
+
+    def _is_off(self, source: Host, target: Host | None, pool: Pool) -> bool:
+        """Whether one of the two is off the mean, and they are far enough from each other for a move to pay."""
+        if target is None:
+            return False
+        mean = self._mean(pool)
+        slack = self._situation.policy.threshold * mean
+        apart = source.load - target.load > slack
+        return apart and (source.load > mean + slack or target.load < mean - slack)
+
+    def _move(self, source: Host, name: str, pool: Pool) -> Move | None:
+        """Where an instance would go, if that brings source and target closer."""
+        weight = self._situation.weights.get(name)
+        if weight is None or not self._may_move(name):
+            return None
+        target = pool.least(weight, (source.name, *self._schedule[name].failed))
+        if target is None or not self._is_sure(target) or not self._is_off(source, target, pool):
+            return None
+        gap = source.load - target.load
+        gain = gap - abs(gap - weight / source.capacity - weight / target.capacity)
+        return Move(name, target, gain, self._cost(source, name, weight), self._mean(pool)) if gain > 0 else None
+
+    def _pool(self, source: Host, name: str) -> Pool:
+        """Servers it may go to: preferred ones only, where it is on one."""
+        instance = self._instances[name]
+        if instance.prefer:
+            preferred = self._situation.hosts.preferred(instance)
+            if source.name in preferred.hosts:
+                return preferred
+        return self._situation.hosts.able(instance)
+
+    def _mean(self, pool: Pool) -> float:
+        if pool not in self._means:
+            self._means[pool] = pool.mean
+        return self._means[pool]
+
+    def _cost(self, source: Host, name: str, weight: float) -> float:
+        """A hand-over is one pause, of more rows the busier it is."""
+        lag = source.server.instances[name].lag_seconds if name in source.server.instances else None
+        return 1.0 + weight / self._situation.guess + min(lag or 0.0, LAG_COUNTED) / LAG
