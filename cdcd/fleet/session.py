@@ -173,15 +173,17 @@ class Session:
     # ---------------------------------------------------------------- the session
 
     def start(self, timeout: float = LONGEST_WAIT) -> None:
-        """Connect. FindingError says why that did not happen in `timeout` seconds; connecting goes on until `close`."""
-        self._open = True
-        self._client.start_async()
+        """Connect. FindingError says why that did not happen in `timeout` seconds: connecting goes on, call it again."""
+        if not self._open:
+            self._open = True
+            self._client.start_async()
         deadline = time.monotonic() + timeout
         while not self._connected.wait(0.05):
             if self._client.client_state == KeeperState.AUTH_FAILED:
                 raise auth_failed(self._client_log.last_failure)
             if time.monotonic() > deadline:
                 raise unreachable(self._ensemble, self._client_log.last_failure)
+            self._revive()
 
     def close(self, timeout: float = 2.0) -> None:
         """End the session, which removes its ephemeral nodes; waits at most `timeout` seconds for that."""
@@ -399,7 +401,8 @@ class Session:
 
     def _revive(self) -> None:
         """Kazoo gives up for good when a login fails or an answer makes no sense; both can come from a restart there."""
-        gave_up = self._client.client_state in {KeeperState.AUTH_FAILED, KeeperState.CLOSED}
+        thread = self._client._connection._connection_routine  # noqa: SLF001 - nothing public tells: see the test with a wrong answer
+        gave_up = thread is not None and not thread.is_alive()
         if gave_up and self._open and self._reviving.acquire(blocking=False):
             try:
                 self._client.start_async()

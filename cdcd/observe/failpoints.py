@@ -23,6 +23,7 @@ from typing import Literal, NoReturn, get_args
 from cdcd.errors import CdcdError
 
 FailpointName = Literal[
+    "lock.acquired",  # lock held ... epoch
     "epoch.claimed",  # epoch known ... producer
     "producer.before_init",
     "producer.after_init",
@@ -40,6 +41,9 @@ FailpointName = Literal[
     "supervisor.after_spawn",  # worker process started ... its first sign of life
     "handover.drained",  # everything stored ... lock let go for the successor
     "handover.released",  # lock let go ... producer ended
+    "mirror.before_write",
+    "mirror.after_write",
+    "zk.suspended",  # the connection to ZooKeeper broke ... the hot thread is told
 ]
 """Names are a contract with the fault tests: none vanishes, each is reached."""
 

@@ -9,10 +9,14 @@ from kazoo.security import ACL
 
 _Watch: TypeAlias = Callable[[WatchedEvent], None]
 
+class _ConnectionHandler:
+    _connection_routine: threading.Thread | None
+
 class KazooClient:
     handler: SequentialThreadingHandler
     client_state: str
     connected: bool
+    _connection: _ConnectionHandler
     def __init__(
         self,
         hosts: str = ...,
