@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 
 import structlog
@@ -57,10 +57,12 @@ class Forkserver:
         self._context.set_forkserver_preload([*preload, "cdcd.server.freeze"])
         _forget_main()
         _raise_file_limit()
+        _start_tracker()
 
     def keep_ready(self) -> None:
         """Start it if it does not run; cheap where it does. The modules are loaded while the server goes on."""
         before = self.pid
+        _start_tracker()
         forkserver.ensure_running()
         if before not in (None, self.pid):
             structlog.get_logger().warning("forkserver.restarted", reason=f"process {before} was gone; workers run on")
@@ -161,6 +163,13 @@ def _forget_main() -> None:
     main = sys.modules["__main__"]
     main.__spec__ = None
     vars(main).pop("__file__", None)
+
+
+def _start_tracker() -> None:
+    """The companion of multiprocessing. Where it has to be started that lets through the stop signals that we hold back."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def _raise_file_limit() -> None:
