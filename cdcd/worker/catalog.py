@@ -33,6 +33,8 @@ class Catalog:
         self._route = route
         self._names = names
         self._looked_up: set[tuple[str, str]] = set()
+        self.seen: set[str] = set()
+        """Tables that are published, of those that had changes so far."""
         self.place: Callable[[], Place] = lambda: ("", 0)
         """Where the decoder's transaction starts; set by whoever makes it."""
 
@@ -40,6 +42,7 @@ class Catalog:
         """The table's plan, None for one to leave out. Raises FindingError and UnsupportedEvent."""
         if not self._tables.matches(schema.database, schema.table):
             return None
+        self.seen.add(schema.name)
         if not schema.named:
             schema = self._names.names_for(schema, *self.place())
             self._looked_up.add((schema.database, schema.table))

@@ -91,7 +91,7 @@ class Instance:
         self._patience = patience
         self._ran = False
         self._failures = 0
-        self._since = time.time()
+        self.since = time.time()
         self.finding: Finding | None = None
         """Why it does not run, if it does not."""
 
@@ -116,7 +116,7 @@ class Instance:
         return {
             "name": self._name,
             "state": self._metrics.state,
-            "since": iso(self._since),
+            "since": iso(self.since),
             "epoch": self._metrics.epoch,
             "finding": None if self.finding is None else asdict(self.finding),
             "lag_seconds": self._figures.lag(time.time()),
@@ -247,7 +247,7 @@ class Instance:
 
     def _change(self, state: str, event: str, reason: str, **more: object) -> None:
         if state != self._metrics.state:
-            self._since = time.time()
+            self.since = time.time()
         self._metrics.state = state
         self._journal.note(event, reason, _LEVELS.get(state, "info"), **more)
 

@@ -34,10 +34,10 @@ class Identity:
     server_uuid: uuid.UUID
 
     @classmethod
-    def of(cls, cluster: str, instance: str) -> "Identity":
-        """In the upper half of the range, where no replica configured by hand is likely to be."""
+    def of(cls, cluster: str, instance: str, server_id: int = 0) -> "Identity":
+        """Without a `server_id` one in the upper half of the range, where no replica configured by hand is likely to be."""
         name = f"{cluster}/{instance}"
-        return cls(zlib.crc32(name.encode()) | 1 << 31, uuid.uuid5(uuid.NAMESPACE_URL, f"cdcd:{name}"))
+        return cls(server_id or zlib.crc32(name.encode()) | 1 << 31, uuid.uuid5(uuid.NAMESPACE_URL, f"cdcd:{name}"))
 
 
 class Source:

@@ -60,6 +60,7 @@ class Wiring:
         self.figures = Figures(InstanceMetrics())
         self.guard = Guard(stop, ownership)
         self._connections = self._connect()
+        self._catalog: Catalog | None = None
         self._made: tuple[Definition, TakeOver] | None = None
 
     def instance(self, patience: Patience, *, until_end: bool = False) -> Instance:
@@ -72,6 +73,10 @@ class Wiring:
             stop=self._stop,
             patience=patience,
         )
+
+    def tables(self) -> list[str]:
+        """Those with changes that are published, by the present definition."""
+        return [] if self._catalog is None else sorted(self._catalog.seen)
 
     def _take_over(self, *, until_end: bool) -> TakeOver:
         """By the definition as it is now; the same one as long as that stays."""
@@ -149,6 +154,7 @@ class Wiring:
             catalog = Catalog(tables, template, keying, router, names)
             catalog.place = lambda: (decoder.file, decoder.transaction_start)
             decoder.use(catalog)
+            self._catalog = catalog
             statements = Statements(
                 tables=tables,
                 template=template,
