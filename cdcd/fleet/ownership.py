@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+import orjson
 import structlog
 
 from cdcd.binlog.position import PositionRecord
@@ -24,7 +25,7 @@ from cdcd.fleet import paths
 from cdcd.fleet.cache import Cache
 from cdcd.fleet.lease import Lease
 from cdcd.fleet.mirror import PositionMirror, StatusNote
-from cdcd.fleet.nodes import Epoch, Request, Running, Schedule, Standby, Status, decode, encode
+from cdcd.fleet.nodes import Epoch, Mirror, Request, Running, Schedule, Standby, Status, decode, encode
 from cdcd.fleet.session import (
     Check,
     Create,
@@ -222,6 +223,13 @@ class ZooKeeperOwnership:
     def stored(self, record: PositionRecord) -> None:
         """Mirrored by the keeper, soon."""
         self._mirror.show(record)
+
+    def mirrored(self) -> PositionRecord | None:
+        """The mirror, of whichever holding; None if there is none that can be read."""
+        with _Asking():
+            found = self._session.get(paths.position(self._instance), confirmed=True)
+        mirror = decode(Mirror, found.data) if found else None
+        return None if mirror is None else PositionRecord.from_json(orjson.dumps(mirror.record))
 
     def position_request(self) -> Request | None:
         """The order to set the position, if there is one."""

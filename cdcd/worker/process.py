@@ -64,8 +64,6 @@ class _Worker:
 
     def __init__(self, assignment: Assignment, pipe: Connection, exit_now: Callable[[str], NoReturn]) -> None:
         settings = assignment.settings
-        if settings.zookeeper is None:
-            raise ValueError("a worker process needs the settings of a fleet")
         self._assignment = assignment
         self._settings = settings
         self._credentials = Credentials.of(settings.credentials_dir)
@@ -74,7 +72,7 @@ class _Worker:
         self._tether = Tether(pipe, self._stop, exit_now)
         self._journal = Journal(assignment.instance, changed=self._tether.wake)
         self._ownership = ZooKeeperOwnership(
-            settings.zookeeper,
+            settings.ensemble(),
             self._credentials,
             assignment.instance,
             settings.server_id,
