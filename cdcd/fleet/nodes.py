@@ -72,6 +72,8 @@ class Server:
     """`host:port` of /metrics and /status."""
     definitions: tuple[int, ...] = (1,)
     """Versions of definitions that it knows."""
+    pid_space: str = ""
+    """Where `pid` means what it says: boot and pid namespace. A process there that finds it gone takes its place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
 """Who belongs to the fleet: the tree itself, each server's registration, and its child of the load-balance node."""
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
 from cdcd.errors import Finding, FindingError
 from cdcd.fleet import paths
 from cdcd.fleet.nodes import Cluster, Load, Server, decode, encode
-from cdcd.fleet.session import Session, Stored
+from cdcd.fleet.session import Create, Delete, Session, Stored
 from cdcd.fleet.trouble import ZooKeeperAway
 
 POLL_SECONDS = 0.2
@@ -70,17 +72,21 @@ class Registration:
     def __init__(self, session: Session, server_id: str, server: Server) -> None:
         self._session = session
         self._id = server_id
+        self._server = server
         self._data = encode(server)
         self._log = structlog.get_logger()
 
     def enter(self, proceed: Callable[[], None] = lambda: None) -> None:
-        """Register. An earlier process of the same id that was killed is waited for until its session is over.
+        """Register. An earlier process of the same id that was killed is succeeded at once where that is certain, so that
+        nobody takes its instances for orphans; else its session is waited for.
 
         FindingError (operator) `server-id-taken` if it goes on living. `proceed` is called meanwhile and may raise.
         """
         deadline = time.monotonic() + 1.5 * self._session.timeout + 1.0
         told = False
         while (other := self._other()) is not None:
+            if self._succeeds(other):
+                return
             if time.monotonic() > deadline:
                 raise self._taken(other)
             if not told:
@@ -128,6 +134,16 @@ class Registration:
             raise ZooKeeperAway(_vanished(self._path))
         return found
 
+    def _succeeds(self, other: Stored) -> bool:
+        """Take the place of a process of this pid space that is no more."""
+        before = decode(Server, other.data)
+        if before is None or not before.pid_space or before.pid_space != self._server.pid_space or _lives(before.pid):
+            return False
+        taken = self._session.multi(Delete(self._path, other.version), Create(self._path, self._data, ephemeral=True))
+        if taken:
+            self._log.info("server.succeeded", reason=f"process {before.pid} of this server is gone")
+        return taken
+
     def _taken(self, other: Stored) -> FindingError:
         return _finding(
             "server-id-taken",
@@ -138,6 +154,16 @@ class Registration:
     def _whose(self, other: Stored) -> str:
         server = decode(Server, other.data)
         return f"process {server.pid} on {server.host}" if server else f"ZooKeeper session {other.owner:#x}"
+
+
+def pid_space() -> str:
+    """Of this process: two processes of one space know each other's pids."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
+
+
+def _lives(pid: int) -> bool:
+    return pid != os.getpid() and Path(f"/proc/{pid}").exists()
 
 
 def _vanished(path: str) -> Finding:

@@ -18,7 +18,7 @@ from cdcd.config.secrets import Credentials
 from cdcd.config.settings import Settings
 from cdcd.fleet.cache import Cache
 from cdcd.fleet.nodes import Server as ServerNode
-from cdcd.fleet.registry import Registration
+from cdcd.fleet.registry import Registration, pid_space
 from cdcd.fleet.session import Session
 from cdcd.observe.failpoints import from_environment
 from cdcd.observe.logging import Logs
@@ -88,7 +88,7 @@ class Server:
         registration = Registration(
             self._session,
             self._settings.server_id,
-            ServerNode(socket.gethostname(), os.getpid(), self._since, self._version, address),
+            ServerNode(socket.gethostname(), os.getpid(), self._since, self._version, address, pid_space=pid_space()),
         )
         belonging = threading.Thread(
             target=self._membership.run, args=(self._supervisor, registration), name="membership", daemon=True

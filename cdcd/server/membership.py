@@ -24,6 +24,8 @@ from cdcd.worker.stopping import StopSignal
 
 SHORTEST_PAUSE = 0.1
 """Seconds between two looks, whatever happens: news that come together are read together."""
+FIRST_ANSWER = 3.0
+"""Seconds until it is said that ZooKeeper does not answer; connecting goes on."""
 REMINDER = 30.0
 """Seconds after which trouble that lasts is logged again."""
 
@@ -89,7 +91,7 @@ class Membership:
     def run(self, supervisor: Supervisor, registration: Registration) -> None:
         """Until `leave`, or `fatal`. The supervisor may be told to stop long before."""
         try:
-            self._attempt(self._session.start)
+            self._attempt(lambda: self._session.start(FIRST_ANSWER))
             while not self._over.is_set() and self.fatal is None:
                 self._attempt(lambda: self._turn(supervisor, registration))
                 self._over.wait(SHORTEST_PAUSE)
@@ -157,9 +159,20 @@ class Membership:
         me = self._settings.server_id
         assigned = self._decoded(Assigned, paths.assigned(me)) or Assigned()
         names = known | {name for name in assigned.instances if _legal(name)}
-        schedule = self._all(Schedule, names, paths.schedule)
+        schedule = self._scheduled(names)
         leaving = {name for name, node in schedule.items() if node.server == me and node.next not in (None, me)}
         return Wishes(schedule, self._all(Standby, leaving, paths.standby))
+
+    def _scheduled(self, names: frozenset[str]) -> dict[str, Schedule]:
+        """Garbage changes nothing: the scheduler will write the node anew."""
+        found = self._cache.nodes(paths.schedule(name) for name in names)
+        before = self._wishes.schedule if self._wishes else {}
+        nodes = {
+            name: decode(Schedule, stored.data) or before.get(name)
+            for name in sorted(names)
+            if (stored := found[paths.schedule(name)]) is not None
+        }
+        return {name: node for name, node in nodes.items() if node is not None}
 
     def _others_can_run(self) -> bool:
         """Whether there is a live server that is neither drained nor stopping itself."""

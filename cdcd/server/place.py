@@ -11,6 +11,9 @@ from cdcd.server.rates import Rate
 from cdcd.server.reconcile import Slot
 from cdcd.worker.channel import Farewell, Hello, Report
 
+LONGEST_MEASURED = 3600.0
+"""Seconds; an instance that is measured for longer is measured well enough."""
+
 
 class Place:
     """Written by the supervisor's thread alone; any thread may read it."""
@@ -22,7 +25,6 @@ class Place:
         self.hello: Hello | None = None
         self.farewell: Farewell | None = None
         self.metrics = InstanceMetrics()
-        self._window = window
         self._said: dict[str, Any] = {}
         self._bytes = self._rows = Rate(window)
 
@@ -72,7 +74,7 @@ class Place:
             state,
             bytes_per_second=round(self._bytes.value, 1),
             rows_per_second=round(self._rows.value, 2),
-            measured=round(min(self._bytes.seconds, self._window), 1),
+            measured=round(min(self._bytes.seconds, LONGEST_MEASURED), 1),
             lag_seconds=self.metrics.lag_seconds,
             epoch=self.metrics.epoch if self.metrics.owned else None,
         )

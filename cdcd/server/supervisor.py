@@ -17,6 +17,7 @@ import structlog
 from cdcd.config.settings import Settings
 from cdcd.errors import Stopped
 from cdcd.fleet.nodes import InstanceLoad, StartFailure
+from cdcd.fleet.planning.weights import measured_weight
 from cdcd.observe.failpoints import Failpoint
 from cdcd.observe.metrics import ServerMetrics
 from cdcd.observe.registry import Registry
@@ -116,6 +117,8 @@ class Supervisor:
     def count(self, metrics: ServerMetrics) -> None:
         """Fill in what it knows."""
         metrics.server_instances.update(Counter(place.role for place in list(self._places.values())))
+        weights = [measured_weight(place.load()) for place in list(self._places.values()) if place.role == "owner"]
+        metrics.server_load = sum(weights) / self._settings.fleet.capacity
         metrics.server_stopping = int(self._phase != "running")
         metrics.worker_starts, metrics.worker_crashes = self._starts, self._crashes
 

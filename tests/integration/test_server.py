@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def fleet(zookeeper: ZookeeperServer, tmp_path: Path) -> Iterator[Fleet]:
     made.close()
 
 
-def up(fleet: Fleet, server: str = "a", **settings: object) -> Server:
+def up(fleet: Fleet, server: str = "a", **settings: Any) -> Server:
     process = fleet.start(server, **settings)
     fleet.registered(server)
     return process
@@ -179,3 +180,17 @@ def test_an_http_address_in_use(fleet: Fleet) -> None:
     assert done.returncode == 1
     assert "cannot be had" in done.stderr
     assert json.dumps(fleet.tree.children("/servers")) == '["a"]'
+
+
+def test_a_restart_after_a_kill_takes_the_dead_processs_place(fleet: Fleet) -> None:
+    """Nobody sees the server gone, and nothing is waited for."""
+    killed = up(fleet)
+    before = fleet.tree.node("/servers/a")
+    killed.kill()
+    server = up(fleet)
+    now = fleet.tree.node("/servers/a")
+    assert before is not None
+    assert now is not None
+    assert now.owner != before.owner
+    assert [line for line in server.log() if line["event"] == "server.succeeded"]
+    assert not [line for line in server.log() if line["event"] == "server.waiting"]
