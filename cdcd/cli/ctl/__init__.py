@@ -1,0 +1,1 @@
+"""The verbs of `cdcctl`, one file each for those that belong together."""

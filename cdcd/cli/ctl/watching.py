@@ -1,0 +1,72 @@
+"""--watch: the same again and again, showing what has changed."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from cdcd.cli.ctl.output import Listing, document, lines, say, show, tell
+from cdcd.fleet.session import ZooKeeperAway
+
+Found = TypeVar("Found")
+
+STILL = frozenset({"LAG", "ROWS/S", "BYTES/S", "SINCE", "UP", "LOAD"})
+"""Columns whose change alone is no news."""
+
+
+def watch_listing(look: Callable[[], Listing], output: str, interval: float) -> None:
+    """Print all, then each line again whose news changed, until Ctrl-C. json: one object a line; yaml: documents."""
+    seen: Mapping[str, tuple[str, ...]] = {}
+    for listing in repeatedly(look, interval):
+        news = {name: _news(listing, index) for index, name in enumerate(listing.names)}
+        changed = [index for index, name in enumerate(listing.names) if seen.get(name) != news[name]]
+        _print(_only(listing, changed), output, first=not seen)
+        for name in seen.keys() - news.keys():
+            tell(f"{name} is gone")
+        seen = news
+
+
+def repeatedly(look: Callable[[], Found], interval: float) -> Iterator[Found]:
+    """What `look` finds, again and again; waits where ZooKeeper is away, ends at Ctrl-C."""
+    away = False
+    try:
+        while True:
+            try:
+                found = look()
+            except ZooKeeperAway as error:
+                if not away:
+                    tell(f"{error}; trying again")
+                away = True
+            else:
+                away = False
+                yield found
+            time.sleep(interval)
+    except KeyboardInterrupt:
+        return
+
+
+def _news(listing: Listing, index: int) -> tuple[str, ...]:
+    return tuple(cell for header, cell in zip(listing.headers, listing.rows[index], strict=True) if header not in STILL)
+
+
+def _only(listing: Listing, indices: list[int]) -> Listing:
+    return replace(
+        listing,
+        rows=[listing.rows[index] for index in indices],
+        data=[listing.data[index] for index in indices],
+        names=[listing.names[index] for index in indices],
+    )
+
+
+def _print(listing: Listing, output: str, *, first: bool) -> None:
+    if output == "json":
+        for each in listing.data:
+            say(document(each, "line"))
+    elif output == "yaml":
+        for each in listing.data:
+            say("---\n" + document(each, "yaml"))
+    elif first or output == "name":
+        show(listing, output)
+    else:
+        for line in lines(listing, wide=output == "wide")[1:]:
+            say(line)
