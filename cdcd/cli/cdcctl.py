@@ -11,6 +11,7 @@ from cdcd.cli.ctl.get import get
 from cdcd.cli.ctl.orders import move, restart
 from cdcd.cli.ctl.pause import delete, pause, resume
 from cdcd.cli.ctl.position import position
+from cdcd.cli.ctl.reach import hush
 from cdcd.cli.ctl.top import top
 from cdcd.cli.ctl.validate import validate
 from cdcd.cli.version import version
@@ -72,3 +73,9 @@ def main() -> None:
 
 for verb in (verb for verbs in GROUPS.values() for verb in verbs):
     main.add_command(verb)
+
+
+def run() -> None:
+    """The program."""
+    hush()
+    main(prog_name="cdcctl")

@@ -110,7 +110,7 @@ def instance_view(fleet: Fleet, name: str, now: float, waiting: Mapping[str, str
     schedule, reported = fleet.schedule.get(name), fleet.reported(name)
     server = _runner(schedule, reported)
     load = reported.get(server) if server else None
-    state, reason = _state(fleet, name, server, load, waiting or {})
+    state, reason = _state(fleet, name, load, (waiting or {}).get(name))
     return InstanceView(
         name,
         state,
@@ -136,9 +136,7 @@ def _runner(schedule: Schedule | None, reported: Mapping[str, InstanceLoad]) -> 
     return schedule.server
 
 
-def _state(
-    fleet: Fleet, name: str, server: str | None, load: InstanceLoad | None, waiting: Mapping[str, str]
-) -> tuple[str, str]:
+def _state(fleet: Fleet, name: str, load: InstanceLoad | None, waits: str | None) -> tuple[str, str]:
     """(state, reason)"""
     stands, schedule = fleet.defined.get(name), fleet.schedule.get(name)
     if stands is None:
@@ -152,7 +150,7 @@ def _state(
         return "parked", f"{schedule.parked.reason}. {schedule.parked.remedy}"
     if load is not None:
         return load.state, schedule.reason if schedule else "it is no longer to run here"
-    return _not_begun(fleet, name, schedule, waiting.get(name))
+    return _not_begun(fleet, schedule, waits)
 
 
 def _invalid(stands: Defined, schedule: Schedule | None, load: InstanceLoad | None) -> tuple[str, str]:
@@ -162,7 +160,7 @@ def _invalid(stands: Defined, schedule: Schedule | None, load: InstanceLoad | No
     return load.state, f"runs on as it was defined before; the definition now: {mistakes}"
 
 
-def _not_begun(fleet: Fleet, name: str, schedule: Schedule | None, waits: str | None) -> tuple[str, str]:
+def _not_begun(fleet: Fleet, schedule: Schedule | None, waits: str | None) -> tuple[str, str]:
     if schedule is None or schedule.server is None:
         return "unassigned", waits or (schedule.reason if schedule else "the scheduler has not placed it yet")
     if schedule.server not in fleet.servers:

@@ -36,7 +36,6 @@ class Reach:
 @contextmanager
 def reach(config: Path | None, *, quietly: bool = False) -> Iterator[Reach]:
     """A session for as long as the verb runs. Whatever goes wrong becomes a message and an exit status."""
-    _hush()
     with failures(printable_lines), _away():
         settings = load_settings(config)
         credentials = Credentials.of(settings.credentials_dir)
@@ -83,13 +82,15 @@ def _away() -> Iterator[None]:
 
 
 def _warn(made: Reach) -> None:
+    chroot = made.settings.ensemble().chroot
+    if made.operators.cluster() is None:
+        tell(f"warning: no cdcd server has ever run at {chroot} of this ZooKeeper; is zookeeper.chroot right?")
     if made.operators.open_to_all():
-        chroot = made.settings.ensemble().chroot
-        tell(f"warning: everybody who reaches ZooKeeper can change {chroot}; set zookeeper.auth (docs/security)")
+        tell(f"warning: everybody who reaches ZooKeeper may change {chroot}; see zookeeper-open in docs/findings.md")
 
 
-def _hush() -> None:
-    """What goes wrong is raised and told once, in words; the clients' own log lines are for the daemon."""
+def hush() -> None:
+    """No log lines in this process: what goes wrong is raised, and told once, in words."""
     import structlog
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
