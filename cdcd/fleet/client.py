@@ -78,9 +78,12 @@ class ClientLog:
     It also catches what kazoo tells nobody else: the negotiated session timeout, and why the last attempt failed.
     """
 
-    def __init__(self, name: str, negotiated: Callable[[float], None] = lambda _: None) -> None:
+    def __init__(
+        self, name: str, negotiated: Callable[[float], None] = lambda _: None, failed: Callable[[], None] = lambda: None
+    ) -> None:
         self._log = structlog.get_logger().bind(session=name)
         self._negotiated = negotiated
+        self._failed = failed
         self.last_failure = ""
         self._last_warning = ("", 0.0)
         self.info = partial(self._write, "debug")
@@ -106,6 +109,7 @@ class ClientLog:
         text = message % arguments if arguments else message
         if message.startswith(("Connection dropped", "Connection time-out", "Cannot resolve", "AUTH_FAILED")):
             self.last_failure = text
+            self._failed()
         if level == "warning" and self._repeated(text):
             level = "debug"
         getattr(self._log, level)("zookeeper.client", reason=text)

@@ -122,6 +122,10 @@ class Registration:
     def _other(self) -> Stored | None:
         """None once the node is ours, else who has it."""
         found = self._session.get(self._path)
+        if found is not None and found.owner != self._session.id and found.data == self._data:
+            # Made by this very process (host, pid and start are the same) in a session that was lost before it was over.
+            self._session.delete(self._path, found.version)
+            found = None
         if found is None:
             if self._session.create(self._path, self._data, ephemeral=True):
                 return None

@@ -6,14 +6,12 @@ calls fail at once. All methods may be called by any thread but those that call 
 """
 
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-import structlog
 from kazoo.client import KazooClient, TransactionRequest
 from kazoo.exceptions import (
     AuthFailedError,
@@ -26,22 +24,19 @@ from kazoo.exceptions import (
     ZookeeperError,
 )
 from kazoo.handlers.threading import AsyncResult, KazooTimeoutError
-from kazoo.protocol.states import KazooState, KeeperState, WatchedEvent, ZnodeStat
+from kazoo.protocol.states import WatchedEvent, ZnodeStat
 from kazoo.security import Permissions
 
 from cdcd.config.secrets import Credentials
 from cdcd.config.zookeeper import ZooKeeper
-from cdcd.errors import Finding
-from cdcd.fleet.client import ClientLog, make_client
+from cdcd.fleet.connection import Connection, State, boottime, close_session
 from cdcd.fleet.trouble import (
     ZooKeeperAway,
     auth_failed,
     no_rights,
-    session_timeout,
     slow,
     suspended,
     too_large,
-    unreachable,
 )
 
 __all__ = [
@@ -59,9 +54,6 @@ __all__ = [
     "close_session",
 ]
 
-State = Literal["connected", "suspended", "lost"]
-"""`lost`: no session (yet, or any more); after an expiry a new one is made by itself, with another id and without ephemerals."""
-
 Changed = Callable[[str], None]
 """Told the path, once, in another thread: something changed there, or the connection broke. Must not call the session."""
 
@@ -73,17 +65,7 @@ PIPELINE = 500
 """Reads under way at one time; a ZooKeeper server holds back its clients at 1000 (globalOutstandingLimit)."""
 
 _Answer = TypeVar("_Answer")
-_STATES: Mapping[str, State] = {
-    KazooState.CONNECTED: "connected",
-    KazooState.SUSPENDED: "suspended",
-    KazooState.LOST: "lost",
-}
 _CHANGING = Permissions.WRITE | Permissions.CREATE | Permissions.DELETE | Permissions.ADMIN
-
-
-def boottime() -> float:
-    """Seconds on the clock that also counts while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +118,7 @@ class Check:
 Operation = Create | Set | Delete | Check
 
 
-class Session:
+class Session(Connection):
     """`name` is for logs. `on_state` is called in kazoo's thread and must not call back."""
 
     def __init__(
@@ -146,59 +128,11 @@ class Session:
         name: str,
         on_state: Callable[[State], None] = lambda _: None,
     ) -> None:
-        self.timeout = ensemble.session_timeout
-        """Seconds, as negotiated with the ensemble."""
-        self.state: State = "lost"
+        super().__init__(ensemble, credentials, name, on_state)
         self.answered = 0.0
         """CLOCK_BOOTTIME of sending the last request of ours that was answered."""
-        self.losses = 0
-        """Sessions that ended by themselves."""
-        self.breaks = 0
-        """Connections that broke: what was read before may have changed unnoticed."""
-        self.advice: Finding | None = None
-        """What should be mended, though it works: a session timeout that the ensemble does not allow."""
-        self._ensemble = ensemble
-        self._on_state = on_state
-        self._log = structlog.get_logger().bind(session=name)
-        self._client_log = ClientLog(name, self._negotiated)
-        self._client = make_client(ensemble, credentials, self._client_log)
-        self._client.add_listener(self._listen)
-        self._connected = threading.Event()
         self._watched: dict[tuple[str, str], set[Changed]] = {}
         self._watching = threading.Lock()
-        self._reviving = threading.Lock()
-        self._identity = (0, b"")
-        self._open = False
-
-    # ---------------------------------------------------------------- the session
-
-    def start(self, timeout: float = LONGEST_WAIT) -> None:
-        """Connect. FindingError says why that did not happen in `timeout` seconds: connecting goes on, call it again."""
-        if not self._open:
-            self._open = True
-            self._client.start_async()
-        deadline = time.monotonic() + timeout
-        while not self._connected.wait(0.05):
-            if self._client.client_state == KeeperState.AUTH_FAILED:
-                raise auth_failed(self._client_log.last_failure)
-            if time.monotonic() > deadline:
-                raise unreachable(self._ensemble, self._client_log.last_failure)
-            self._revive()
-
-    def close(self, timeout: float = 2.0) -> None:
-        """End the session, which removes its ephemeral nodes; waits at most `timeout` seconds for that."""
-        self._open = False
-        _close(self._client, timeout)
-
-    @property
-    def id(self) -> int:
-        """Session id, the `owner` of its ephemeral nodes; 0 while there is no session."""
-        return self._identity[0]
-
-    @property
-    def password(self) -> bytes:
-        """With the id the right to close this session (`close_session`)."""
-        return self._identity[1]
 
     # ---------------------------------------------------------------- reading
 
@@ -315,7 +249,7 @@ class Session:
 
     def multi(self, *operations: Operation) -> bool:
         """All or none; False: one was refused. The packet as a whole has to stay below 1 MB."""
-        request = self._client.transaction()
+        request = self._usable().transaction()
         for operation in operations:
             self._add(request, operation)
         # Answers in the place of results are exceptions that are returned, not raised.
@@ -367,11 +301,8 @@ class Session:
         return self._await(path, self._send(request))
 
     def _send(self, request: "Callable[[KazooClient], AsyncResult[_Answer]]") -> "tuple[float, AsyncResult[_Answer]]":
-        """Not while the connection is broken: kazoo would queue it and do it when nobody expects it any more."""
-        self._revive()
-        if not self._connected.is_set():
-            raise suspended(self._client_log.last_failure)
-        return boottime(), request(self._client)
+        client = self._usable()
+        return boottime(), request(client)
 
     def _await(self, path: str, sent: "tuple[float, AsyncResult[_Answer]]") -> _Answer:
         at, result = sent
@@ -398,16 +329,6 @@ class Session:
             raise slow(self._patience) from None
         except ZookeeperError as error:
             raise suspended(self._client_log.last_failure or type(error).__name__) from None
-
-    def _revive(self) -> None:
-        """Kazoo gives up for good when a login fails or an answer makes no sense; both can come from a restart there."""
-        thread = self._client._connection._connection_routine  # noqa: SLF001 - nothing public tells: see the test with a wrong answer
-        gave_up = thread is not None and not thread.is_alive()
-        if gave_up and self._open and self._reviving.acquire(blocking=False):
-            try:
-                self._client.start_async()
-            finally:
-                self._reviving.release()
 
     # ---------------------------------------------------------------- what kazoo tells
 
@@ -436,63 +357,6 @@ class Session:
         for (_, path), listeners in told.items():
             for changed in listeners:
                 changed(path)
-
-    def _negotiated(self, seconds: float) -> None:
-        self.timeout = seconds
-        asked = self._ensemble.session_timeout
-        advice = session_timeout(asked, seconds) if abs(seconds - asked) > 0.001 else None
-        if advice and advice != self.advice:
-            self._log.warning("zookeeper.advice", reason=str(advice), finding=advice.code)
-        self.advice = advice
-
-    def _listen(self, told: str) -> None:
-        before, self.state = self.state, _STATES[told]
-        if self.state == "connected":
-            self._identity = self._client.client_id or (0, b"")
-            self._connected.set()
-            self._log.info("zookeeper.connected", reason=f"session {self.id:#x} of {self.timeout:g} s")
-        else:
-            self._connected.clear()
-            self.breaks += 1
-            self._disconnected(before)
-        self._on_state(self.state)
-
-    def _disconnected(self, before: State) -> None:
-        if self.state == "lost":
-            self._identity = (0, b"")
-            self.losses += self._open
-        if self._open:
-            self._log.warning(f"zookeeper.{self.state}", reason=self._client_log.last_failure or f"was {before}")
-
-
-def close_session(
-    ensemble: ZooKeeper, credentials: Credentials, session_id: int, password: bytes, timeout: float = 5.0
-) -> bool:
-    """End a session whose process is gone, which removes its ephemeral nodes at once. False: it had ended already.
-
-    ZooKeeperAway if ZooKeeper was not reached: then it ends by its timeout.
-    """
-    log = ClientLog(f"closing {session_id:#x}")
-    client = make_client(ensemble, credentials, log, (session_id, password))
-    try:
-        if not client.start_async().wait(timeout):
-            raise unreachable(ensemble, log.last_failure)
-        taken = client.client_id
-    finally:
-        _close(client, timeout)
-    return taken is not None and taken[0] == session_id
-
-
-def _close(client: KazooClient, timeout: float) -> None:
-    """Kazoo waits for a server that does not answer until it notices that; nobody has to wait with it."""
-
-    def close() -> None:
-        client.stop()
-        client.close()
-
-    closing = threading.Thread(target=close, name="zookeeper-close", daemon=True)
-    closing.start()
-    closing.join(timeout)
 
 
 def _stored(data: bytes, stat: ZnodeStat) -> Stored:
