@@ -15,6 +15,7 @@ from deploy.stack import sweep
 from tests.certificates import Certificate, certificate
 from tests.fleets import make_fleet
 from tests.instances import figures, make_instance
+from tests.lone_workers import make_stage
 from tests.servers import (
     KafkaFactory,
     KafkaServer,
@@ -25,7 +26,7 @@ from tests.servers import (
     ZookeeperServer,
 )
 
-__all__ = ["figures", "make_fleet", "make_instance"]
+__all__ = ["figures", "make_fleet", "make_instance", "make_stage"]
 """Fixtures that are declared elsewhere."""
 
 
