@@ -4,15 +4,13 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from cdcd.config.secrets import Credentials
 from cdcd.config.settings import load_settings
 from cdcd.fleet.session import close_session
 from deploy.rig.load import Load, Shape
 from deploy.rig.verify import verify
 from deploy.rig.worker import caught_up, until
-from tests.chaos.kill_loop import finish, positions, run_of
+from tests.chaos.kill_loop import positions, run_of
 from tests.lone_workers import LoneWorker, MakeStage, Stage
 
 SHAPE = Shape(sessions=2, rate=60, huge_rows=2_000, huge_every=60, ddl_every=0)
