@@ -79,6 +79,12 @@ class Cache:
                 raise
         return self._children[path].value or frozenset()
 
+    def forget(self, paths: Iterable[str]) -> None:
+        """These are about to be written by the caller, who would read on before the watches fire."""
+        for path in paths:
+            self._nodes.pop(path, None)
+            self._children.pop(path.rpartition("/")[0] or "/", None)
+
     def distrust(self) -> None:
         """Read everything again when it is asked for next."""
         for node in self._nodes.values():

@@ -138,6 +138,13 @@ class Assigned:
     instances: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ServerIdOwner:
+    """/server_ids/<number>: whose MySQL server_id that is."""
+
+    instance: str
+
+
 # ---------------------------------------------------------------- of an instance
 
 

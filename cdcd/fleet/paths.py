@@ -1,6 +1,11 @@
 """Every path of the tree, below the chroot (docs/coordination.md says what stands there and who writes it)."""
 
+from collections.abc import Callable
+
 from cdcd.config.fields import check_name
+
+OfName = Callable[[str], str]
+"""One of the functions below: a legal name -> its path. ValueError for any other name."""
 
 CLUSTER = "/cluster"
 INSTANCES = "/instances"

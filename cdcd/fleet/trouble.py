@@ -15,6 +15,10 @@ class ZooKeeperAway(FindingError):
     """No answer; class `retry`. A write that was under way may or may not have been done: read again."""
 
 
+class NoRights(FindingError):
+    """The access control list of one node lets this account do something less than was asked for; class `operator`."""
+
+
 def away(code: str, what: str, remedy: str) -> ZooKeeperAway:
     return ZooKeeperAway(Finding(code, "retry", what, remedy))
 
@@ -35,11 +39,14 @@ def suspended(last: str) -> ZooKeeperAway:
     )
 
 
-def no_rights(path: str) -> FindingError:
-    return _operator(
-        "zookeeper-no-rights",
-        f"ZooKeeper's access control list of {path} gives this account no right to do that",
-        "Set `zookeeper.auth` to the account that made the tree, or have that account change the list (setAcl -R).",
+def no_rights(path: str) -> NoRights:
+    return NoRights(
+        Finding(
+            "zookeeper-no-rights",
+            "operator",
+            f"ZooKeeper's access control list of {path} gives this account no right to do that",
+            "Set `zookeeper.auth` to the account that made the tree, or have that account change the list (setAcl -R).",
+        )
     )
 
 

@@ -44,6 +44,8 @@ FailpointName = Literal[
     "mirror.before_write",
     "mirror.after_write",
     "zk.suspended",  # the connection to ZooKeeper broke ... the hot thread is told
+    "scheduler.after_plan",  # plan made ... first write
+    "scheduler.mid_writes",  # one multi of a plan written ... the next
 ]
 """Names are a contract with the fault tests: none vanishes, each is reached."""
 

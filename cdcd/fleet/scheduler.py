@@ -1,0 +1,117 @@
+"""A server's part in the scheduling: it stands for election, and while it is elected it governs (reign.py)."""
+
+import threading
+from typing import Any
+
+import structlog
+
+from cdcd.config.fleet import Scheduling
+from cdcd.config.settings import Settings
+from cdcd.errors import FindingError
+from cdcd.fleet.cache import Cache
+from cdcd.fleet.election import Election, TermOver
+from cdcd.fleet.plan import Policy
+from cdcd.fleet.reign import SHORTEST_PAUSE, Reign, SchedulerFigures
+from cdcd.fleet.session import Session
+from cdcd.fleet.snapshot import SnapshotReader
+from cdcd.fleet.trouble import ZooKeeperAway
+from cdcd.observe.failpoints import Failpoint, off
+
+PAUSE_AFTER_FAILURE = 10.0
+"""Seconds after something that does not end by itself soon: another server may do better."""
+
+
+def policy_of(scheduling: Scheduling) -> Policy:
+    """The settings as the plan takes them."""
+    return Policy(**scheduling.model_dump())
+
+
+class Scheduler:
+    """`run` in a thread of its own, on the server's session; everything else may be called by any thread."""
+
+    def __init__(self, session: Session, settings: Settings, failpoint: Failpoint = off) -> None:
+        self._cluster = settings.cluster
+        self._policy = policy_of(settings.scheduling)
+        self._interval = settings.fleet.reconcile_interval
+        self._failpoint = failpoint
+        self._cache = Cache(session)
+        self._election = Election(session, self._cache, settings.server_id)
+        self._reign: Reign | None = None
+        self._trouble = ""
+        self._log = structlog.get_logger().bind(server=settings.server_id)
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set, which `wake` makes it see at once; another server is then elected without delay."""
+        while not stop.is_set():
+            pause = self._tick()
+            # Not all of a core, even where a look takes long.
+            rest = max(SHORTEST_PAUSE, self._reign.took if self._reign is not None else 0.0)
+            if not stop.wait(rest):
+                self._cache.wait(max(0.0, pause - rest))
+        self._resign()
+
+    def wake(self) -> None:
+        """Look at once."""
+        self._cache.changed.set()
+
+    @property
+    def figures(self) -> SchedulerFigures:
+        """For metrics. Who cannot reach ZooKeeper does not call itself the scheduler."""
+        reign = self._reign
+        return SchedulerFigures() if reign is None or self._trouble else reign.figures
+
+    def look(self) -> dict[str, Any]:
+        """For `/status`."""
+        reign = self._reign
+        if self._trouble:
+            return {"leader": False, "trouble": self._trouble}
+        return {"leader": False} if reign is None else {"leader": True, **reign.look()}
+
+    def _tick(self) -> float:
+        """Seconds until the next one, if nothing wakes it."""
+        try:
+            pause = self._govern()
+        except TermOver as over:
+            self._reign = None
+            self._say(str(over))
+            self._election.lost()
+            return SHORTEST_PAUSE
+        except ZooKeeperAway as away:
+            # The term may still be ours when the connection is back: the next campaign says it.
+            self._say(away.finding.what)
+            return self._interval
+        except FindingError as error:
+            self._say(str(error.finding))
+            self._resign()
+            return PAUSE_AFTER_FAILURE
+        except Exception:  # noqa: BLE001 - a thread that dies here would hold the election and schedule nothing
+            self._log.exception("scheduler.failed", reason="a defect of cdcd: please report it with this log")
+            self._trouble = "a defect of cdcd: see the log, scheduler.failed"
+            self._resign()
+            return PAUSE_AFTER_FAILURE
+        self._trouble = ""
+        return pause
+
+    def _govern(self) -> float:
+        term = self._election.campaign()
+        if term is None:
+            self._reign = None
+            return self._interval
+        if self._reign is None or self._reign.term is not term:
+            reader = SnapshotReader(self._cache, self._cluster)
+            self._reign = Reign(term, self._cache, reader, self._policy, self._failpoint, self._log)
+        self._reign.govern()
+        return self._reign.pause(self._interval)
+
+    def _say(self, trouble: str) -> None:
+        """Once for each different one."""
+        if trouble != self._trouble:
+            self._log.warning("scheduler.interrupted", reason=trouble)
+        self._trouble = trouble
+
+    def _resign(self) -> None:
+        self._reign = None
+        try:
+            self._election.resign()
+        except FindingError as error:
+            self._log.warning("scheduler.not_resigned", reason=f"the end of the session does it: {error.finding.what}")
