@@ -16,6 +16,7 @@ from tests.certificates import Certificate, certificate
 from tests.fleets import make_fleet
 from tests.instances import figures, make_instance
 from tests.lone_workers import make_stage
+from tests.play import play
 from tests.servers import (
     KafkaFactory,
     KafkaServer,
@@ -26,7 +27,7 @@ from tests.servers import (
     ZookeeperServer,
 )
 
-__all__ = ["figures", "make_fleet", "make_instance", "make_stage"]
+__all__ = ["figures", "make_fleet", "make_instance", "make_stage", "play"]
 """Fixtures that are declared elsewhere."""
 
 
