@@ -4,7 +4,7 @@ Times are Unix seconds. A field that this version does not know is left out of a
 """
 
 import functools
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
 import orjson
@@ -44,8 +44,15 @@ def _written(value: Any) -> Any:
         return [_written(each) for each in value]
     if not hasattr(value, "__dataclass_fields__"):
         return value
-    members = {each.name: getattr(value, each.name) for each in fields(value)}
-    return {name: _written(each) for name, each in members.items() if each is not None and each != {}}
+    members = {each: getattr(value, each.name) for each in fields(value)}
+    return {each.name: _written(member) for each, member in members.items() if not _left_out(each, member)}
+
+
+def _left_out(member: "Field[Any]", value: Any) -> bool:
+    """Nothing, where nothing is the default. A `server` of none has to be written: it has no default."""
+    if value is None:
+        return member.default is None
+    return value == {} and member.default_factory is not MISSING
 
 
 # ---------------------------------------------------------------- of the fleet
