@@ -141,7 +141,10 @@ class Membership:
         if wishes != self._wishes:
             self._wishes = wishes
             supervisor.want(wishes)
+        before = self._successors
         self._successors = self._others_can_run() if supervisor.phase != "running" else None
+        if self._successors != before:
+            supervisor.wake()
         self._report(self._load(supervisor), registration)
 
     def _enter(self, registration: Registration) -> None:

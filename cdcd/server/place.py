@@ -61,11 +61,10 @@ class Place:
     def publishing(self) -> bool:
         return self.role == "owner" and self.metrics.state == "running"
 
-    @property
-    def here(self) -> bool:
+    def here(self, *, stopping: bool) -> bool:
         """Whether it counts as being on this server: it runs, or is about to."""
         slot = self.slot
-        return slot.alive or slot.burying or not (slot.handed_over or self.role == "parked")
+        return slot.alive or slot.burying or not (stopping or slot.handed_over or self.role == "parked")
 
     def load(self) -> InstanceLoad:
         """For the load-balance node."""

@@ -80,7 +80,7 @@ class Supervisor:
         self._wishes = NOTHING
         self._places: dict[str, Place] = {}
         self._phase: Phase = "running"
-        self._leave_at = 0.0
+        self._leave_at = self._look_at = 0.0
         self._starts = self._crashes = 0
         self._log = structlog.get_logger()
 
@@ -89,6 +89,10 @@ class Supervisor:
     def want(self, wishes: Wishes) -> None:
         """What the schedule nodes say now."""
         self._inbox.put(wishes)
+
+    def wake(self) -> None:
+        """Another look is due: at what `successors` says."""
+        self._inbox.put(0)
 
     @property
     def names(self) -> frozenset[str]:
@@ -107,7 +111,7 @@ class Supervisor:
         places = list(self._places.values())
         failures = {place.instance: place.slot.failure for place in places}
         return (
-            {place.instance: place.load() for place in places if place.here},
+            {place.instance: place.load() for place in places if place.here(stopping=self._phase != "running")},
             {name: failure for name, failure in failures.items() if failure is not None},
         )
 
@@ -126,7 +130,7 @@ class Supervisor:
 
     def run(self) -> None:
         try:
-            self._stop.wakes(lambda: self._inbox.put(0))
+            self._stop.wakes(self.wake)
         except Stopped:
             self._log.info("server.stopping", reason="asked to stop before anything ran")
         while self._phase != "leaving" or any(
@@ -137,25 +141,24 @@ class Supervisor:
     def _turn(self) -> None:
         self.ticked = time.monotonic()
         self._forkserver.keep_ready()
-        look = self._listen()
-        self._phase = self._next_phase(time.monotonic())
-        if look:
-            self._reconcile(time.monotonic())
+        if self._listen() or time.monotonic() >= self._look_at:
+            self._look(time.monotonic())
 
     def _listen(self) -> bool:
         """Take in what has come, waiting for it if nothing has. False: nothing that could call for an action."""
         try:
-            look = self._take(self._inbox.get(timeout=self._patience(time.monotonic())))
+            news = self._take(self._inbox.get(timeout=max(0.0, self._look_at - time.monotonic())))
         except Empty:
             return True
         while not self._inbox.empty():
-            look |= self._take(self._inbox.get())
-        return look
+            news |= self._take(self._inbox.get())
+        return news
 
-    def _patience(self, now: float) -> float:
-        """Until something is due."""
-        waits = [place.slot.retry_at - now for place in self._places.values() if not place.slot.alive]
-        return min([TICK, *(max(0.01, wait) for wait in waits if wait > 0)])
+    def _look(self, now: float) -> None:
+        self._phase = self._next_phase(now)
+        self._reconcile(now)
+        waits = [place.slot.retry_at for place in self._places.values() if not place.slot.alive]
+        self._look_at = min([now + TICK, *(at for at in waits if at > now)])
 
     def _next_phase(self, now: float) -> Phase:
         if not self._stop.asked or self._phase == "leaving":

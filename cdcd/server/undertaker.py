@@ -34,14 +34,19 @@ class Undertaker:
 
     def bury(self, instance: str, hello: Hello | None, end: End, closed: Callable[[], None]) -> None:
         """`closed` is called, in another thread, when the session of `hello` is over or cannot be ended; not without `hello`."""
-        if hello is not None:
-            self._pool.submit(self._close, instance, hello, closed)
-        if end.farewell is None:
-            self._pool.submit(self._tell, instance, end)
+        if hello is not None or end.farewell is None:
+            self._pool.submit(self._see_to, instance, hello, end, closed)
 
     def close(self) -> None:
         """What is not begun is left out."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _see_to(self, instance: str, hello: Hello | None, end: End, closed: Callable[[], None]) -> None:
+        """In this order: while the dead worker's lock stands it looks as if somebody ran the instance."""
+        if hello is not None:
+            self._close(instance, hello, closed)
+        if end.farewell is None:
+            self._tell(instance, end)
 
     def _close(self, instance: str, hello: Hello, closed: Callable[[], None]) -> None:
         try:
