@@ -166,6 +166,15 @@ class ServerMetrics(ProcessMetrics):
     unassigned_instances: int | None = _gauge(
         "unassigned_instances", "Instances to be run that no server runs, said by the elected scheduler alone."
     )
+    invalid_definitions: int | None = _gauge(
+        "invalid_definitions", "Definitions that do not validate, said by the elected scheduler alone."
+    )
+    misnamed_definitions: int | None = _gauge(
+        "misnamed_definitions", "Nodes in /instances whose names are not allowed, said by the elected scheduler alone."
+    )
+    fleet_load: dict[str, float] = _gauge(
+        "fleet_load", "Load of each live server over its capacity, as the elected scheduler counts it.", {}, "server"
+    )
 
 
 BUILD_INFO = Metric("cdcd_build_info", "gauge", "1; the labels say what runs.", "version")

@@ -19,6 +19,7 @@ from cdcd.config.settings import Settings
 from cdcd.fleet.cache import Cache
 from cdcd.fleet.nodes import Server as ServerNode
 from cdcd.fleet.registry import Registration, pid_space
+from cdcd.fleet.scheduler import Scheduler
 from cdcd.fleet.session import Session
 from cdcd.observe.failpoints import from_environment
 from cdcd.observe.logging import Logs
@@ -64,12 +65,18 @@ class Server:
     def __init__(self, settings: Settings, logs: Logs, versions: Mapping[str, str], stop: StopSignal) -> None:
         ensemble = settings.ensemble()
         credentials = Credentials.of(settings.credentials_dir)
+        failpoint = from_environment(os.environ)
         self._settings = settings
         self._logs = logs
         self._version = versions.get("cdcd", "")
         self._since = time.time()
+        self._end = threading.Event()
         self._session = Session(ensemble, credentials, "server", lambda _: self._membership.changed())
-        self._membership = Membership(settings, self._session, Cache(self._session), stop)
+        self._scheduler = Scheduler(self._session, settings, failpoint)
+        self._scheduling = threading.Thread(
+            target=self._scheduler.run, args=(self._end,), name="scheduler", daemon=True
+        )
+        self._membership = Membership(settings, self._session, Cache(self._session), stop, self._scheduling.start)
         self._undertaker = Undertaker(settings.server_id, ensemble, credentials, self._session)
         self._registry = Registry(versions, self._metrics)
         self._supervisor = Supervisor(
@@ -78,7 +85,7 @@ class Server:
             undertaker=self._undertaker,
             registry=self._registry,
             stop=stop,
-            failpoint=from_environment(os.environ),
+            failpoint=failpoint,
             successors=self._membership.successors,
             changed=self._membership.changed,
         )
@@ -97,12 +104,20 @@ class Server:
         try:
             self._supervisor.run()
         finally:
-            self._membership.leave(self._supervisor, registration)
-            belonging.join(FAREWELL)
-            self._undertaker.close()
-            self._session.close()
+            self._leave(registration, belonging)
         if self._membership.fatal is not None:
             raise self._membership.fatal
+
+    def _leave(self, registration: Registration, belonging: threading.Thread) -> None:
+        """Another scheduler is elected before this server is seen to be gone, so that it finds nothing orphaned."""
+        self._end.set()
+        self._scheduler.wake()
+        if self._scheduling.ident is not None:
+            self._scheduling.join(FAREWELL)
+        self._membership.leave(self._supervisor, registration)
+        belonging.join(FAREWELL)
+        self._undertaker.close()
+        self._session.close()
 
     # ---------------------------------------------------------------- what is shown
 
@@ -126,6 +141,7 @@ class Server:
                 "version": self._version,
             },
             "zookeeper": self._membership.status(),
+            "scheduler": self._scheduler.look(),
             "instances": self._supervisor.status(),
         }
 
@@ -133,4 +149,10 @@ class Server:
         metrics = ServerMetrics(log_lines_dropped=self._logs.dropped)
         self._membership.count(metrics)
         self._supervisor.count(metrics)
+        figures = self._scheduler.figures
+        metrics.scheduler_leader = figures.leader
+        metrics.unassigned_instances = figures.unassigned
+        metrics.invalid_definitions = figures.invalid
+        metrics.misnamed_definitions = figures.misnamed
+        metrics.fleet_load = dict(figures.loads)
         return metrics

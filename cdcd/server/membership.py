@@ -33,7 +33,10 @@ REMINDER = 30.0
 class Membership:
     """Reads the schedule nodes for the supervisor and reports for it. `run` in a thread of its own, then `leave`."""
 
-    def __init__(self, settings: Settings, session: Session, cache: Cache, stop: StopSignal) -> None:
+    def __init__(
+        self, settings: Settings, session: Session, cache: Cache, stop: StopSignal, belongs: Callable[[], None]
+    ) -> None:
+        """`belongs` is called once, when the server is part of the fleet."""
         self.entered = False
         """Registered in the fleet; this session or an earlier one."""
         self.fatal: Exception | None = None
@@ -44,6 +47,7 @@ class Membership:
         self._session = session
         self._cache = cache
         self._stop = stop
+        self._belongs = belongs
         self._open = False
         self._successors: bool | None = None
         """Looked for only when they are needed: it takes every server's load-balance node."""
@@ -155,6 +159,7 @@ class Membership:
         registration.enter(self._stop.proceed)
         self.entered = True
         self._log.info("server.registered", reason=f"part of fleet {self._settings.cluster}")
+        self._belongs()
 
     # ---------------------------------------------------------------- reading
 
