@@ -6,7 +6,7 @@ from heapq import heapify, heappop, heappush
 
 from cdcd.fleet.nodes import Schedule
 from cdcd.fleet.planning.draft import Draft
-from cdcd.fleet.planning.hosts import Host, Pool
+from cdcd.fleet.planning.hosts import Host, Level, Pool
 from cdcd.fleet.planning.placement import hand_over
 from cdcd.fleet.planning.situation import Situation, labelled
 from cdcd.fleet.planning.types import PlannedInstance
@@ -24,7 +24,8 @@ class Move:
     to: Host
     gain: float
     cost: float
-    mean: float
+    least: float
+    """What moves have to bring, if need be together."""
 
 
 class Balance:
@@ -39,7 +40,7 @@ class Balance:
     ) -> None:
         self._situation, self._instances, self._schedule, self._drafts = situation, instances, schedule, drafts
         self._moved: set[str] = set()
-        self._means: dict[Pool, float] = {}
+        self._levels: dict[Pool, Level] = {}
         self._taking = [host for host in situation.hosts.all.values() if host.takes and self._is_sure(host)]
 
     def home(self, astray: list[str]) -> Iterator[Draft]:
@@ -93,16 +94,15 @@ class Balance:
             return None
         best = max(moves, key=lambda move: (move.gain / move.cost, move.name))
         together = sum(move.gain for move in moves)
-        return best if together > self._situation.policy.threshold * best.mean else None
+        return best if together > best.least else None
 
     def _is_off(self, source: Host, target: Host | None, pool: Pool) -> bool:
-        """Whether one of the two is off the mean, and they are far enough from each other for a move to pay."""
+        """Whether one of the two is off the middle, and they are far enough from each other for a move to pay."""
         if target is None:
             return False
-        mean = self._mean(pool)
-        slack = self._situation.policy.threshold * mean
+        level, slack = self._level(pool), self._slack(pool)
         apart = source.load - target.load > slack
-        return apart and (source.load > mean + slack or target.load < mean - slack)
+        return apart and (source.load > level.middle + slack or target.load < level.middle - slack)
 
     def _move(self, source: Host, name: str, pool: Pool) -> Move | None:
         """Where an instance would go, if that brings source and target closer."""
@@ -114,7 +114,7 @@ class Balance:
             return None
         gap = source.load - target.load
         gain = gap - abs(gap - weight / source.capacity - weight / target.capacity)
-        return Move(name, target, gain, self._cost(source, name, weight), self._mean(pool)) if gain > 0 else None
+        return Move(name, target, gain, self._cost(source, name, weight), self._slack(pool)) if gain > 0 else None
 
     def _pool(self, source: Host, name: str) -> Pool:
         """Servers it may go to: preferred ones only, where it is on one."""
@@ -125,10 +125,13 @@ class Balance:
                 return preferred
         return self._situation.hosts.able(instance)
 
-    def _mean(self, pool: Pool) -> float:
-        if pool not in self._means:
-            self._means[pool] = pool.mean
-        return self._means[pool]
+    def _level(self, pool: Pool) -> Level:
+        if pool not in self._levels:
+            self._levels[pool] = pool.level
+        return self._levels[pool]
+
+    def _slack(self, pool: Pool) -> float:
+        return self._situation.policy.threshold * self._level(pool).mean
 
     def _cost(self, source: Host, name: str, weight: float) -> float:
         """A hand-over is one pause, of more rows the busier it is."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, heapreplace
+from statistics import median
 
 from cdcd.fleet.planning.types import PlannedInstance, PlannedServer
 
@@ -48,6 +49,14 @@ class Host:
         self.count += 1
 
 
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Loads of several servers: were it spread evenly, and of the one in the middle, whom a few giants do not move."""
+
+    mean: float
+    middle: float
+
+
 class Pool:
     """The live servers that meet one demand: version of the definition and labels."""
 
@@ -61,10 +70,11 @@ class Pool:
         return min(tops, key=lambda host: ((host.weight + weight) / host.capacity, host.count, host.name), default=None)
 
     @property
-    def mean(self) -> float:
-        """Load of its servers, were it spread evenly over those that take instances."""
+    def level(self) -> "Level":
+        """Of those of its servers that take instances."""
         taking = [host for host in self.hosts.values() if host.takes]
-        return sum(host.weight for host in taking) / max(sum(host.capacity for host in taking), 1e-9)
+        mean = sum(host.weight for host in taking) / max(sum(host.capacity for host in taking), 1e-9)
+        return Level(mean, median([host.load for host in taking] or [0.0]))
 
     def _ordered(self) -> list[list[Entry]]:
         """A heap for each magnitude of capacity: in one the lowest load is not the best place for every weight."""
