@@ -22,6 +22,7 @@ from cdcd.fleet.registry import ensure_tree
 from cdcd.fleet.scheduler import Scheduler
 from cdcd.fleet.session import Session
 from cdcd.observe.failpoints import Failpoint, off
+from cdcd.observe.metrics import ServerMetrics
 from tests.waiting import until
 
 CLUSTER = "main"
@@ -60,7 +61,13 @@ class RunningScheduler:
 
     @property
     def leads(self) -> bool:
-        return self.scheduler.figures.leader == 1
+        return self.scheduler.leads
+
+    @property
+    def figures(self) -> ServerMetrics:
+        figures = ServerMetrics()
+        self.scheduler.count(figures)
+        return figures
 
     def stop(self) -> None:
         self._stop.set()

@@ -28,13 +28,13 @@ SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
-class SchedulerFigures:
-    """For metrics. None, and no loads: this server is not the scheduler."""
+class Figures:
+    """For metrics and `/status`; None before the first look."""
 
-    leader: int = 0
     unassigned: int | None = None
+    """Instances that should run and that no live server is to run."""
     loads: Mapping[str, float] = field(default_factory=dict)
-    """Live server -> its load over its capacity, as the scheduler counts it."""
+    """Live server -> its load over its capacity, hand-overs under way counted where they go."""
     invalid: int | None = None
     """Definitions that do not validate."""
     misnamed: int | None = None
@@ -59,7 +59,7 @@ class Reign:
         self.term = term
         self.took = 0.0
         """Seconds of the last look."""
-        self.figures = SchedulerFigures(leader=1)
+        self.figures = Figures()
         self._cache = cache
         self._reader = reader
         self._policy = policy
@@ -186,7 +186,7 @@ class Reign:
             self._log.warning("instance.waiting", sync_instance=name, reason=plan.waiting[name])
         self._plan = plan
         invalid = sum(1 for reading in snapshot.definitions.values() if reading.problems)
-        self.figures = SchedulerFigures(1, len(plan.waiting), dict(plan.loads), invalid, len(snapshot.misnamed))
+        self.figures = Figures(len(plan.waiting), dict(plan.loads), invalid, len(snapshot.misnamed))
 
 
 def _notices(snapshot: Snapshot) -> Iterator[_Notice]:

@@ -11,11 +11,12 @@ from cdcd.errors import FindingError
 from cdcd.fleet.cache import Cache
 from cdcd.fleet.election import Election, TermOver
 from cdcd.fleet.plan import Policy
-from cdcd.fleet.reign import SHORTEST_PAUSE, Reign, SchedulerFigures
+from cdcd.fleet.reign import SHORTEST_PAUSE, Reign
 from cdcd.fleet.session import Session
 from cdcd.fleet.snapshot import SnapshotReader
 from cdcd.fleet.trouble import ZooKeeperAway
 from cdcd.observe.failpoints import Failpoint, off
+from cdcd.observe.metrics import ServerMetrics
 
 PAUSE_AFTER_FAILURE = 10.0
 """Seconds after something that does not end by itself soon: another server may do better."""
@@ -55,10 +56,20 @@ class Scheduler:
         self._cache.changed.set()
 
     @property
-    def figures(self) -> SchedulerFigures:
-        """For metrics. Who cannot reach ZooKeeper does not call itself the scheduler."""
+    def leads(self) -> bool:
+        """Whether this server is the scheduler. Who cannot reach ZooKeeper does not call itself that."""
+        return self._reign is not None and not self._trouble
+
+    def count(self, metrics: ServerMetrics) -> None:
+        """Add what the scheduler alone can say."""
         reign = self._reign
-        return SchedulerFigures() if reign is None or self._trouble else reign.figures
+        if reign is None or self._trouble:
+            return
+        metrics.scheduler_leader = 1
+        metrics.unassigned_instances = reign.figures.unassigned
+        metrics.fleet_load = dict(reign.figures.loads)
+        metrics.invalid_definitions = reign.figures.invalid
+        metrics.misnamed_definitions = reign.figures.misnamed
 
     def look(self) -> dict[str, Any]:
         """For `/status`."""

@@ -1,7 +1,4 @@
-"""What the scheduler decides by: the fleet's tree at one moment, and the decision, which is a pure function of it.
-
-`cdcctl plan` uses the same two calls: `decide(SnapshotReader(cache, cluster).read(), now, policy, since)`.
-"""
+"""What the scheduler decides by: the fleet's tree at one moment, and the decision, which is a pure function of it."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -308,3 +305,9 @@ def _numbered(snapshot: Snapshot, changes: Iterable[Change]) -> Iterator[Change]
         if instance in snapshot.definitions and owned.get(instance) != node.server_id:
             mended = replace(node, server_id=number(instance))
             yield Change(instance, mended, f"its MySQL server_id is {mended.server_id}, as the registry says")
+
+
+def foresee(cache: Cache, cluster: str, now: float, policy: Policy) -> Plan:
+    """What the elected scheduler would do now, for people to look at; nothing is written."""
+    term = cache.node(paths.SCHEDULER_EPOCH)
+    return decide(SnapshotReader(cache, cluster).read(), now, policy, since=term.changed_at if term else now)

@@ -149,10 +149,5 @@ class Server:
         metrics = ServerMetrics(log_lines_dropped=self._logs.dropped)
         self._membership.count(metrics)
         self._supervisor.count(metrics)
-        figures = self._scheduler.figures
-        metrics.scheduler_leader = figures.leader
-        metrics.unassigned_instances = figures.unassigned
-        metrics.invalid_definitions = figures.invalid
-        metrics.misnamed_definitions = figures.misnamed
-        metrics.fleet_load = dict(figures.loads)
+        self._scheduler.count(metrics)
         return metrics

@@ -31,8 +31,8 @@ def test_definitions_are_placed_moved_on_death_and_taken_away(fleet: ScheduledFl
         until(lambda: all(fleet.where(name) for name in names))
         assert [len(fleet.assigned(server)) for server in "ab"] == [4, 4]
         fleet.settled()
-        until(lambda: scheduler.scheduler.figures.unassigned == 0)
-        assert set(scheduler.scheduler.figures.loads) == {"a", "b"}
+        until(lambda: scheduler.figures.unassigned_instances == 0)
+        assert set(scheduler.figures.fleet_load) == {"a", "b"}
 
         servers[0].die()
         until(lambda: {fleet.where(name) for name in names} == {"b"})
@@ -47,7 +47,7 @@ def test_definitions_are_placed_moved_on_death_and_taken_away(fleet: ScheduledFl
         fleet.define("i0")
         until(lambda: fleet.where("i0") == "b")
         servers[1].die()
-        until(lambda: scheduler.scheduler.figures.unassigned == 7)
+        until(lambda: scheduler.figures.unassigned_instances == 7)
         assert scheduler.scheduler.look()["waiting"]["i0"]
     reasons = {line["sync_instance"]: line["reason"] for line in logs if line["event"] == "schedule.changed"}
     assert set(reasons) == set(names)
