@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from cdcd.binlog.position import Position
 from cdcd.config.definition import Definition
 from cdcd.errors import Finding, FindingError
-from cdcd.mysql.connection import Endpoint, connect
+from cdcd.mysql.connection import Connection, Endpoint, connect
 from cdcd.mysql.dump import BinlogDump
 from cdcd.mysql.dump_request import Reader
 from cdcd.mysql.server import (
@@ -21,6 +21,7 @@ from cdcd.mysql.server import (
     check_server,
     read_status,
 )
+from cdcd.mysql.tap import KEPT_SECONDS
 
 BEHIND_LIMIT = 300.0
 """Seconds that a source may lack transactions of the position (a new primary still applying) before the instance parks."""
@@ -56,6 +57,28 @@ class Source:
         self._advise = advise
         self._advised: set[str] = set()
         self._behind_since: float | None = None
+        self._control: Connection | None = None
+        """Of the server examined last, which was found to grant us all we need; asked once more, if that is soon."""
+        self._control_at = 0.0
+        self._dump: BinlogDump | None = None
+
+    def prepare(self) -> None:
+        """All that can be done before it is known where to begin, and that disturbs nobody who reads as this instance.
+
+        FindingError as `choose`. What it opens is for the next `choose` and `dump`, or for `close`.
+        """
+        endpoint, _ = self.choose(None)
+        self._dump = self.dump(endpoint)
+        self._dump.prepare()
+
+    def close(self) -> None:
+        """Drop what was prepared and not used."""
+        control, self._control = self._control, None
+        dump, self._dump = self._dump, None
+        if control is not None:
+            control.close()
+        if dump is not None:
+            dump.close()
 
     def choose(self, position: Position | None) -> tuple[Endpoint, ServerStatus]:
         """FindingError where no server will do: of the first one, or `retry` where waiting may mend any of them."""
@@ -68,24 +91,49 @@ class Source:
         raise FindingError(_of_all(findings))
 
     def dump(self, endpoint: Endpoint) -> BinlogDump:
-        """A dump as this instance; nothing is connected yet."""
+        """A dump as this instance: the prepared one, or one that has to connect yet. The caller closes it."""
+        prepared = self._dump
+        if prepared is not None and prepared.endpoint == endpoint:
+            self._dump = None
+            return prepared
         heartbeat = self._definition.source.heartbeat
         return BinlogDump(endpoint, Reader(self._identity.server_id, self._identity.server_uuid, heartbeat))
 
     def _examine(self, endpoint: Endpoint, position: Position | None) -> ServerStatus:
-        with connect(endpoint) as connection:
-            findings = check_grants(connection)
-            if findings:
-                raise FindingError(findings[0])
-            status = read_status(connection)
-            findings = check_server(status)
-            if position is not None and not findings:
-                files = None if status.by_gtid else binlog_files(connection)
-                finding = check_position(position, status, files)
-                findings = [] if finding is None else [self._patient(finding)]
-        if findings:
-            raise FindingError(findings[0])
+        if (status := self._asked_again(endpoint, position)) is not None:
+            return status
+        control = connect(endpoint)
+        try:
+            _refuse(check_grants(control))
+            status = self._judged(control, position)
+        except BaseException:
+            control.close()
+            raise
+        self.close()
+        self._control, self._control_at = control, time.monotonic()
+        return status
+
+    def _asked_again(self, endpoint: Endpoint, position: Position | None) -> ServerStatus | None:
+        """By the connection that there is; None where that is not to be trusted any more."""
+        control, self._control = self._control, None
+        if control is None:
+            return None
+        with control:
+            if control.endpoint != endpoint or time.monotonic() - self._control_at > KEPT_SECONDS:
+                return None
+            try:
+                return self._judged(control, position)
+            except FindingError as error:
+                if error.finding.code == "source-lost":
+                    return None
+                raise
+
+    def _judged(self, control: Connection, position: Position | None) -> ServerStatus:
+        status = read_status(control)
+        _refuse(check_server(status))
         if position is not None:
+            finding = check_position(position, status, None if status.by_gtid else binlog_files(control))
+            _refuse([] if finding is None else [self._patient(finding)])
             self._behind_since = None
         self._tell(status)
         return status
@@ -105,6 +153,11 @@ class Source:
         if time.monotonic() - self._behind_since < BEHIND_LIMIT:
             return finding
         return Finding(finding.code, "operator", f"{finding.what} (for {BEHIND_LIMIT:.0f} s)", finding.remedy)
+
+
+def _refuse(findings: list[Finding]) -> None:
+    if findings:
+        raise FindingError(findings[0])
 
 
 def _of_all(findings: list[Finding]) -> Finding:

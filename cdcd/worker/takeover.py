@@ -101,17 +101,18 @@ class TakeOver:
 
     def run(self, running: Running) -> Outcome:
         """One holding to its end. Raises what ownership and pump raise; the sink is closed in any case."""
-        self._prepare()
-        self._ownership.acquire()
-        with self._guard.publishing():
-            try:
+        try:
+            self._prepare()
+            self._ownership.acquire()
+            with self._guard.publishing():
                 return self._publish(self._claim(*self._fence()), running)
-            finally:
-                self._sink.close(CLOSE_SECONDS)
+        finally:
+            self._source.close()
+            self._sink.close(CLOSE_SECONDS)
 
     def _prepare(self) -> None:
         """All that disturbs nobody: an owner may still be publishing."""
-        self._source.choose(None)  # nobody waits for, or is fenced by, one that cannot read the source
+        self._source.prepare()  # nobody waits for, or is fenced by, one that cannot read the source
         self._stop.proceed()
         self._ensure_position_topic()
 
