@@ -1,6 +1,7 @@
 """The pump: what is committed belongs to the position beside it, whatever the moment of a stop."""
 
 import json
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -8,18 +9,19 @@ import pytest
 from cdcd.binlog.compression import inflate
 from cdcd.binlog.core.native import Decoder, Plan
 from cdcd.binlog.gtid import GtidSet
-from cdcd.binlog.position import Position
+from cdcd.binlog.position import Position, PositionRecord
 from cdcd.binlog.schema import TableSchema
 from cdcd.config.definition import Sink as SinkSettings
 from cdcd.config.tables import TableFilter
-from cdcd.errors import BinlogError, Stopped
+from cdcd.errors import BinlogError, HoldingLost, Stopped
 from cdcd.formats.canal import CANAL_JSON
 from cdcd.formats.plan import Keying
 from cdcd.observe.failpoints import off
 from cdcd.observe.metrics import InstanceMetrics
 from cdcd.worker.catalog import Catalog
+from cdcd.worker.change import Change
 from cdcd.worker.figures import Figures
-from cdcd.worker.ownership import Alone
+from cdcd.worker.ownership import Alone, Order, Ownership
 from cdcd.worker.publication import Publication
 from cdcd.worker.pump import End, Holding, Pump
 from cdcd.worker.router import Router
@@ -44,6 +46,8 @@ def a_pump(
     start: Position = START,
     seq: int = 0,
     slow_names: bool = False,
+    ownership: Ownership | None = None,
+    renew: Callable[[], Change] = lambda: "none",
 ) -> Pump:
     tables = TableFilter(["shop.*"], ["shop.secret"])
     settings = SinkSettings.model_validate({"topic": "cdc.{database}.{table}"})
@@ -65,8 +69,8 @@ def a_pump(
     return Pump(
         stream=Stream(cast(Any, dump), decoder),
         sink=sink,
-        ownership=Alone(),
-        renew=lambda: "none",
+        ownership=ownership or Alone(),
+        renew=renew,
         publication=lambda _: Publication(router, statements, rule),
         partitions={},
         tracker=Tracker(start, SERVER),
@@ -277,3 +281,90 @@ def test_what_comes_before_an_unreadable_event_is_published(trouble: Event, rows
     at = sink.durable.position
     assert at.gtid_set == GtidSet.parse(f"{SOURCE}:1-7")
     assert (at.txn, at.rows_done) == ((f"{SOURCE}:8", rows_before) if rows_before else (None, 0))
+
+
+class Ordered(Alone):
+    """Gives an order after so many looks, and can be lost after so many checks."""
+
+    def __init__(self, order: Order, after: int, *, lost_after: int | None = None) -> None:
+        super().__init__()
+        self._order: Order = order
+        self._after = after
+        self._lost_after = lost_after
+        self.mirrored_records: list[PositionRecord] = []
+
+    @property
+    def order(self) -> Order | None:
+        self._after -= 1
+        return self._order if self._after < 0 else None
+
+    @order.setter
+    def order(self, order: Order | None) -> None:
+        """`Alone` has none."""
+
+    def check(self) -> None:
+        if self._lost_after is not None:
+            self._lost_after -= 1
+            if self._lost_after < 0:
+                raise HoldingLost("the lease is over")
+
+    def stored(self, record: PositionRecord) -> None:
+        self.mirrored_records.append(record)
+
+
+@pytest.mark.parametrize("after", range(12))
+@pytest.mark.parametrize("order", ["hand_over", "leave"])
+def test_an_order_to_end_is_obeyed_between_transactions(order: Order, after: int) -> None:
+    """Whatever was read by then: everything published is stored, and nothing of an open transaction."""
+    dump = transactions(3)
+    sink, ownership = MemorySink(), Ordered(order, after)
+    pump = a_pump(MemoryDump(dump.packets, stop_at_end=True), sink, ownership=ownership)
+    assert pump.run() == order
+    check(sink)
+    assert len(sink.committed) % 2 == 0
+    if sink.durable is not None:
+        assert sink.durable.position.txn is None
+        assert ownership.mirrored_records[-1] is sink.durable
+
+
+def test_an_order_waits_for_the_end_of_a_transaction_that_is_published_in_parts() -> None:
+    changes = [rows(WRITE, image(n, "a" * 50)) for n in range(20)]
+    dump = Dump().transaction(5, BEGIN, table_map(), *changes, COMMIT)
+    sink = MemorySink()
+    pump = a_pump(MemoryDump(dump.packets, stop_at_end=True), sink, ownership=Ordered("hand_over", 8))
+    assert pump.run() == "hand_over"
+    assert len(sink.committed) == 20
+    assert sink.durable is not None
+    assert sink.durable.position.gtid_set == GtidSet.parse(f"{SOURCE}:1-5")
+
+
+@pytest.mark.parametrize("checks", range(8))
+def test_nothing_is_stored_once_the_ownership_is_in_doubt(checks: int) -> None:
+    sink = MemorySink()
+    ownership = Ordered("leave", 1000, lost_after=checks)
+    with pytest.raises(HoldingLost):
+        a_pump(MemoryDump(transactions(9).packets), sink, ownership=ownership).run()
+    check(sink)
+    assert len(sink.commits) == len(ownership.mirrored_records)
+
+
+def test_a_definition_that_needs_other_connections_ends_the_pump_with_all_stored() -> None:
+    sink = MemorySink()
+    pump = a_pump(
+        MemoryDump([transactions(3).data], stop_at_end=True),
+        sink,
+        ownership=Ordered("reconfigure", 3),
+        renew=lambda: "reconnect",
+    )
+    assert pump.run() == "reconfigure"
+    check(sink)
+    assert len(sink.committed) == 6
+
+
+def test_a_definition_that_changes_nothing_here_leaves_the_pump_running() -> None:
+    dump, sink = transactions(3), MemorySink()
+    end = End("binlog.000001", dump.position)
+    pump = a_pump(MemoryDump(dump.packets), sink, end=end, ownership=Ordered("reconfigure", 2))
+    assert pump.run() == "end"
+    check(sink)
+    assert len(sink.committed) == 6
