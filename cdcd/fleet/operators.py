@@ -130,7 +130,7 @@ class Operators:
 
     def statuses(self, names: Iterable[str]) -> dict[str, Status]:
         """What their workers say."""
-        asked = {paths.status(name): name for name in names}
+        asked = {paths.status(name): name for name in names if is_name(name)}
         found = {asked[path]: decode(Status, _data(stored)) for path, stored in self._session.many(asked).items()}
         return {name: status for name, status in found.items() if status is not None}
 

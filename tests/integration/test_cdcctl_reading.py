@@ -105,7 +105,7 @@ def test_describe_an_instance(fleet: Play) -> None:
     assert "position-purged" in stuck
     assert "to do       Load the tables anew" in stuck
     assert "cdc-2: it crashed (worker-crashed" in stuck
-    assert "finding      The source is away (source-lost)" in fleet.cdcctl("describe", "crm").stdout
+    assert "finding  The source is away (source-lost)" in fleet.cdcctl("describe", "crm").stdout
     assert "mistake  sorce: unknown field" in fleet.cdcctl("describe", "broken").stdout
     assert "the node's name must be 1 to 63" in fleet.cdcctl("describe", "Not A Name").stdout
     read = json.loads(fleet.cdcctl("describe", "orders", "-o", "json").stdout)
