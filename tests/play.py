@@ -109,6 +109,10 @@ class Play:
     def stops(self, name: str) -> None:
         """Everything that rule 10 asks for."""
         self.session.delete(paths.schedule(name))
+        self.lets_go(name)
+
+    def lets_go(self, name: str) -> None:
+        """Its worker has ended; it is to run on."""
         self.session.delete(paths.running(name))
         for server in self.loads:
             self._lists(server, name, None)

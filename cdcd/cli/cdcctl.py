@@ -10,6 +10,7 @@ from cdcd.cli.ctl.events import events
 from cdcd.cli.ctl.get import get
 from cdcd.cli.ctl.orders import move, restart
 from cdcd.cli.ctl.pause import delete, pause, resume
+from cdcd.cli.ctl.plan import plan
 from cdcd.cli.ctl.position import position
 from cdcd.cli.ctl.reach import hush
 from cdcd.cli.ctl.top import top
@@ -17,7 +18,7 @@ from cdcd.cli.ctl.validate import validate
 from cdcd.cli.version import version
 
 GROUPS = {
-    "See": (get, describe, top, events, position),
+    "See": (get, describe, top, events, plan, position),
     "Define": (validate, diff, apply, delete),
     "Run": (pause, resume, restart, move),
     "Servers": (drain, uncordon),

@@ -28,9 +28,13 @@ from cdcd.fleet.nodes import (
     encode,
 )
 from cdcd.fleet.session import Session, Stored
+from cdcd.fleet.trouble import NoRights
 from cdcd.fleet.view import Defined, Fleet, defined
 
 Node = TypeVar("Node")
+
+UNREADABLE = b"ZooKeeper's access control list of this node does not let us read it"
+"""Stands for the content of such a node; no node's form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class Operators:
             servers=self._nodes(Server, paths.SERVERS, servers),
             loads=self._nodes(Load, paths.LOAD, self._session.children(paths.LOAD)),
             drained=_whatever(self._folder(paths.DRAINED, drained)),
+            scheduler=_text(self._session.get(paths.LEADER)),
         )
 
     def names(self) -> list[str]:
@@ -223,7 +228,20 @@ class Operators:
 
     def _folder(self, folder: str, names: Iterable[str]) -> dict[str, Stored]:
         at = {f"{folder}/{name}": name for name in sorted(names)}
-        return {at[path]: stored for path, stored in self._session.many(at).items() if stored is not None}
+        return {at[path]: stored for path, stored in self._readable(at).items() if stored is not None}
+
+    def _readable(self, wanted: Iterable[str]) -> dict[str, Stored | None]:
+        """Those that we may read: one that a stranger made must not hide the others."""
+        try:
+            return self._session.many(wanted)
+        except NoRights:
+            return {path: self._readable_one(path) for path in wanted}
+
+    def _readable_one(self, path: str) -> Stored | None:
+        try:
+            return self._session.get(path)
+        except NoRights:
+            return Stored(UNREADABLE, -1, 0, 0, 0, 0.0)
 
     def _nodes(self, kind: type[Node], folder: str, names: Iterable[str]) -> dict[str, Node]:
         read = {name: decode(kind, stored.data) for name, stored in self._folder(folder, names).items()}
@@ -241,6 +259,10 @@ def is_name(text: str) -> bool:
 
 def _data(stored: Stored | None) -> bytes | None:
     return stored.data if stored else None
+
+
+def _text(stored: Stored | None) -> str | None:
+    return stored.data.decode(errors="replace") if stored else None
 
 
 def _whatever(found: Mapping[str, Stored]) -> dict[str, Drained]:

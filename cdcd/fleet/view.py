@@ -56,6 +56,8 @@ class Fleet:
     loads: Mapping[str, Load]
     """Also of servers that are gone."""
     drained: Mapping[str, Drained] = field(default_factory=dict)
+    scheduler: str | None = None
+    """The server that is elected."""
 
     def reported(self, instance: str) -> dict[str, InstanceLoad]:
         """Live server -> what it says of the instance."""
@@ -197,6 +199,8 @@ class ServerView:
     version: str
     since: float | None
     labels: Mapping[str, str]
+    scheduler: bool
+    """Whether it is the one that is elected."""
 
 
 def server_view(fleet: Fleet, server: str, load_of: Mapping[str, float] | None = None) -> ServerView:
@@ -223,6 +227,7 @@ def server_view(fleet: Fleet, server: str, load_of: Mapping[str, float] | None =
         version=alive.version if alive else "",
         since=alive.since if alive else None,
         labels=load.labels if load else {},
+        scheduler=fleet.scheduler == server,
     )
 
 

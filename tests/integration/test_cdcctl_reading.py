@@ -26,7 +26,9 @@ def fleet(play: Play) -> Play:
     for name in ("orders", "crm", "moving", "lost"):
         play.define(name)
     play.runs("orders", "cdc-1", events=EVENTS, tables=("shop.customer",))
-    play.runs("crm", "cdc-2", "retrying", finding={"code": "source-lost", "what": "The source is away", "remedy": "Wait."})
+    play.runs(
+        "crm", "cdc-2", "retrying", finding={"code": "source-lost", "what": "The source is away", "remedy": "Wait."}
+    )
     play.runs("moving", "cdc-1")
     play.schedule("moving", "cdc-1", "balance", next="cdc-2")
     play.schedule("lost", "cdc-3")

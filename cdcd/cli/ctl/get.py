@@ -169,7 +169,7 @@ def _server_row(view: ServerView, now: float) -> tuple[str, ...]:
         or_dash(view.version),
         or_dash(",".join(f"{label}={value}" for label, value in sorted(view.labels.items()))),
         or_dash(view.since, lambda at: span(now - at)),
-        view.reason,
+        "; ".join(filter(None, ("is the scheduler" if view.scheduler else "", view.reason))),
     )
 
 

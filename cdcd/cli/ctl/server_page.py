@@ -33,6 +33,8 @@ def _now(fleet: Fleet, name: str, now: float) -> Iterator[tuple[str, str]]:
     yield "state", view.state
     if view.reason:
         yield "reason", view.reason
+    if view.scheduler:
+        yield "elected", "is the scheduler"
     if (server := fleet.servers.get(name)) is not None:
         yield "process", f"pid {server.pid} on {server.host}, cdcd {server.version}, up {span(now - server.since)}"
         yield "HTTP", or_dash(server.http)
