@@ -28,6 +28,9 @@ class MemorySink:
     def open_records(self) -> int:
         return len(self._open)
 
+    def construct(self) -> None:
+        """Nothing to connect."""
+
     def open(self) -> None:
         """Nothing to fence."""
 

@@ -76,17 +76,21 @@ class AtLeastOnceSink:
         open_timeout: float = 30.0,
     ) -> None:
         self._config = config
+        self._position_topic = position_topic
         self._settings = settings or ProducerSettings()
         self._waiting = waiting
         self._failpoint = failpoint
         self._open_timeout = open_timeout
         self._positions = _Positions(
-            TransactionalProducer(config, transactional_id, self._settings, failpoint, waiting),
+            TransactionalProducer(
+                config, transactional_id, position_topic, self._settings, failpoint=failpoint, waiting=waiting
+            ),
             position_topic,
             failpoint,
         )
         self._batches = BatchSize(self._settings)
         self._producer: Producer | None = None
+        self._open = False
         self._trouble = Trouble()
         self._stretches: deque[_Stretch] = deque()
         self._current = _Stretch()
@@ -99,13 +103,20 @@ class AtLeastOnceSink:
     def durable(self) -> PositionRecord | None:
         return self._positions.durable
 
+    def construct(self) -> None:
+        if self._open:
+            self.close(SLICE)
+        self._positions.construct(self._open_timeout)
+        if self._producer is None:
+            self._trouble = Trouble()
+            self._producer = self._construct()
+        Opening(self._producer, self._trouble, self._waiting, self._open_timeout).connect(self._position_topic)
+
     def open(self) -> None:
         """Fence the positions of every earlier owner (its rows it can still add)."""
-        self.close(SLICE)
+        self.construct()
         self._positions.open(self._open_timeout)
-        self._trouble = Trouble()
-        self._producer = self._construct()
-        Opening(self._producer, self._trouble, self._waiting, self._open_timeout).connect()
+        self._open = True
 
     def write(
         self,
@@ -143,6 +154,7 @@ class AtLeastOnceSink:
 
     def close(self, seconds: float) -> bool:
         until = time.monotonic() + seconds
+        self._open = False
         self.open_since = None
         self.open_records = self.open_bytes = 0
         self._stretches.clear()
@@ -252,6 +264,9 @@ class _Positions:
         self._last = 0.0
         self.durable: PositionRecord | None = None
 
+    def construct(self, timeout: float) -> None:
+        self._producer.construct(timeout)
+
     def open(self, timeout: float) -> None:
         self.durable = self._offered = None
         self._producer.open(timeout)
@@ -274,9 +289,8 @@ class _Positions:
 
     def close(self, seconds: float) -> bool:
         thread, self._thread, self._running = self._thread, None, None
-        if thread is None:
-            return True
-        thread.shutdown(wait=False, cancel_futures=True)
+        if thread is not None:
+            thread.shutdown(wait=False, cancel_futures=True)
         return self._producer.discard(abort=False, seconds=seconds)
 
     def _publish(self, record: PositionRecord) -> PositionRecord:

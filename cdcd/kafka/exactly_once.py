@@ -30,7 +30,12 @@ class ExactlyOnceSink:
         open_timeout: float = 30.0,
     ) -> None:
         self._producer = TransactionalProducer(
-            config, transactional_id, settings or ProducerSettings(), failpoint, waiting
+            config,
+            transactional_id,
+            position_topic,
+            settings or ProducerSettings(),
+            failpoint=failpoint,
+            waiting=waiting,
         )
         self._commit = PositionCommit(self._producer, position_topic, failpoint)
         self._failpoint = failpoint
@@ -43,6 +48,9 @@ class ExactlyOnceSink:
     @property
     def waited(self) -> float:
         return self._producer.waited
+
+    def construct(self) -> None:
+        self._producer.construct(self._open_timeout)
 
     def open(self) -> None:
         self._settled(None)

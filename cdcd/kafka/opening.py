@@ -24,9 +24,9 @@ class Opening:
         self._deadline = time.monotonic() + timeout
         self._id = transactional_id
 
-    def connect(self) -> None:
-        """Wait for the first answer. Without a connection librdkafka's next step sleeps half a second."""
-        self._until_done(lambda: self._producer.cluster_id(SLICE / 5), Subject("connect", (), self._id))
+    def connect(self, topic: str) -> None:
+        """Wait for an answer, and learn where `topic` is. Without a connection librdkafka's next step sleeps half a second."""
+        self._until_done(lambda: self._producer.list_topics(topic, SLICE), Subject("connect", (), self._id))
 
     def init_transactions(self) -> None:
         """Fence every other producer of this transactional id."""

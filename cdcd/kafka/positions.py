@@ -60,11 +60,16 @@ def _plain(cluster: str) -> str:
 
 
 class PositionTopic:
-    """Reads one instance's positions. Writing is the sink's part."""
+    """Reads one instance's positions. Writing is the sink's part.
+
+    Its clients are made by the first `peek` or `read`, which thus takes longer (50 to 300 ms), and are there until `read`
+    has come to its end, or `close`.
+    """
 
     def __init__(self, config: ClientConfig, topic: str) -> None:
         self._config = config
         self._topic = topic
+        self._readers: _Readers | None = None
 
     def ensure(self, topics: Topics, replication: int) -> None:
         """Create the topic unless it exists; FindingError if what exists would lose or hide positions."""
@@ -84,62 +89,35 @@ class PositionTopic:
         `timeout`: seconds for the brokers to answer, else FindingError (retry). `patience`: seconds to wait for the
         high watermark, else PositionHeld: an earlier record may be stale, so it is never taken.
         """
-        trouble = Trouble()
-        reading = Subject("read the position", (self._topic,))
         try:
-            low, high = self._watermarks(trouble, timeout)
-            value = self._newest(trouble, low, high, timeout, patience)
-        except KafkaException as error:
-            raise explained(error.args[0], trouble, reading) from error
-        return None if value is None else PositionRecord.from_json(value)
+            return self._record(timeout, patience)
+        finally:
+            self.close()
 
     def peek(self, timeout: float = 10.0) -> PositionRecord | None:
-        """The newest record committed by now, for its epoch: an owner that still publishes may store further ones."""
-        trouble = Trouble()
+        """The newest record committed by now, for its epoch: an owner that still publishes may store further ones.
+
+        What it has connected stays for the next `peek` or `read`, which takes a few milliseconds then.
+        """
+        return self._record(timeout, None)
+
+    def close(self) -> None:
+        """Let go of the clients; repeatable."""
+        readers, self._readers = self._readers, None
+        if readers is not None:
+            readers.close()
+
+    def _record(self, timeout: float, patience: float | None) -> PositionRecord | None:
+        if self._readers is None:
+            self._readers = _Readers(self._config, self._topic)
+        readers, reading = self._readers, Subject("read the position", (self._topic,))
+        readers.trouble.clear()
         try:
-            low, high = self._watermarks(trouble, timeout)
-            value = self._newest(trouble, low, high, timeout, None)
+            low, high = readers.watermarks(timeout)
+            message = readers.newest(low, high, timeout, patience)
         except KafkaException as error:
-            raise explained(error.args[0], trouble, Subject("read the position", (self._topic,))) from error
-        return None if value is None else PositionRecord.from_json(value)
-
-    def _watermarks(self, trouble: Trouble, timeout: float) -> tuple[int, int]:
-        """First offset and high watermark: read_uncommitted, else librdkafka gives the last stable offset."""
-        probe = self._consumer(trouble, "read_uncommitted")
-        deadline = time.monotonic() + min(timeout, _METADATA_SECONDS)
-        try:
-            while True:
-                try:
-                    return probe.get_watermark_offsets(TopicPartition(self._topic, PARTITION), timeout, cached=False)
-                except KafkaException as error:
-                    if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
-                        raise
-                    self._check_rights(probe, timeout)
-                time.sleep(0.02)
-        finally:
-            probe.poll(0)
-            probe.close()
-
-    def _check_rights(self, probe: Consumer, timeout: float) -> None:
-        """A topic that we may not see looks like none in other answers."""
-        error = probe.list_topics(self._topic, timeout).topics[self._topic].error
-        if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            raise KafkaException(error)
-
-    def _newest(self, trouble: Trouble, low: int, high: int, timeout: float, patience: float | None) -> bytes | None:
-        reader = self._consumer(trouble, "read_committed")
-        try:
-            reach = _FIRST_REACH
-            while True:
-                start = max(low, high - reach)
-                found = _Span(reader, self._topic, start, high, trouble).newest(timeout, patience)
-                if found is not None:
-                    return self._intact(found)
-                if start == low:
-                    return None
-                reach *= 2
-        finally:
-            reader.close()
+            raise explained(error.args[0], readers.trouble, reading) from error
+        return None if message is None else PositionRecord.from_json(self._intact(message))
 
     def _intact(self, message: Message) -> bytes:
         value = message.value()
@@ -154,23 +132,73 @@ class PositionTopic:
             )
         )
 
-    def _consumer(self, trouble: Trouble, isolation: str) -> Consumer:
+    def _unfit(self, what: str, remedy: str) -> FindingError:
+        return FindingError(Finding("position-topic-unfit", "operator", f"Position topic {self._topic} {what}", remedy))
+
+
+class _Readers:
+    """Two clients, as the isolation level is a client's own: one asks how far the topic goes, one reads up to there.
+
+    Their methods raise KafkaException; why the brokers cannot be reached is in `trouble`.
+    """
+
+    def __init__(self, config: ClientConfig, topic: str) -> None:
+        self.trouble = Trouble()
+        self._config = config
+        self._topic = topic
+        # With read_committed librdkafka gives the last stable offset in place of the high watermark.
+        self._probe = self._consumer("read_uncommitted")
+        self._reader = self._consumer("read_committed")
+
+    def watermarks(self, timeout: float) -> tuple[int, int]:
+        """First offset and high watermark."""
+        deadline = time.monotonic() + min(timeout, _METADATA_SECONDS)
+        while True:
+            try:
+                return self._probe.get_watermark_offsets(TopicPartition(self._topic, PARTITION), timeout, cached=False)
+            except KafkaException as error:
+                self._probe.poll(0)
+                if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
+                    raise
+                self._check_rights(timeout)
+            time.sleep(0.02)
+
+    def newest(self, low: int, high: int, timeout: float, patience: float | None) -> Message | None:
+        reach = _FIRST_REACH
+        try:
+            while True:
+                start = max(low, high - reach)
+                found = _Span(self._reader, self._topic, start, high, self.trouble).newest(timeout, patience)
+                if found is not None or start == low:
+                    return found
+                reach *= 2
+        finally:
+            self._reader.unassign()  # else it goes on fetching
+
+    def close(self) -> None:
+        self._probe.close()
+        self._reader.close()
+
+    def _check_rights(self, timeout: float) -> None:
+        """A topic that we may not see looks like none in other answers."""
+        error = self._probe.list_topics(self._topic, timeout).topics[self._topic].error
+        if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise KafkaException(error)
+
+    def _consumer(self, isolation: str) -> Consumer:
         # No group is joined and no offset committed; the client only refuses to start without a name.
         return Consumer(
             {
-                **with_callbacks(self._config, trouble),
+                **with_callbacks(self._config, self.trouble),
                 "group.id": self._topic,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "isolation.level": isolation,
                 "enable.partition.eof": True,
-                "fetch.wait.max.ms": 10,
+                "fetch.wait.max.ms": 2,
                 "queued.max.messages.kbytes": 4096,
             }
         )
-
-    def _unfit(self, what: str, remedy: str) -> FindingError:
-        return FindingError(Finding("position-topic-unfit", "operator", f"Position topic {self._topic} {what}", remedy))
 
 
 class _Span:

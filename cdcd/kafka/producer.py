@@ -1,7 +1,7 @@
 """One transactional producer: opened with a fence, its failures named, its end bounded."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
@@ -107,23 +107,30 @@ def bulk_config(config: ClientConfig, settings: ProducerSettings, batch_bytes: i
 
 
 class TransactionalProducer:
-    """A producer with a transactional id. Not thread-safe; after any exception it is gone, and `open` starts anew."""
+    """A producer with a transactional id. Not thread-safe; after any exception it is gone, and `open` starts anew.
+
+    `topic`: what it will write to first.
+    """
 
     def __init__(
         self,
         config: ClientConfig,
         transactional_id: str,
+        topic: str,
         settings: ProducerSettings,
+        *,
         failpoint: Failpoint,
         waiting: Waiting,
     ) -> None:
         self._config = config
         self._id = transactional_id
+        self._topic = topic
         self._settings = settings
         self._failpoint = failpoint
         self._waiting = waiting
         self._batches = BatchSize(settings)
         self._producer: Producer | None = None
+        self._initialised = False
         self._trouble = Trouble()
         self._refusals = Refusals()
         self._topics: dict[str, None] = {}
@@ -131,23 +138,33 @@ class TransactionalProducer:
         self.waited = 0.0
         """Seconds spent waiting for room in the queue."""
 
-    def open(self, timeout: float) -> None:
-        """Construct the producer and run `init_transactions`: fences every other one and aborts what it left open.
+    def construct(self, timeout: float) -> None:
+        """Make the client and connect it, ahead of `open`; fences nobody. One that is there and not opened yet is kept.
 
         FindingError: `retry` if no broker answers within `timeout` seconds, else what the operator must mend.
         """
-        self.discard()
-        self._trouble, self._refusals = Trouble(), Refusals()
-        self._producer = self._construct()
+        if self._producer is None or self._initialised:
+            self.discard()
+            self._trouble, self._refusals = Trouble(), Refusals()
+            self._producer = self._construct()
+        self._open(lambda opening: opening.connect(self._topic), timeout)
+
+    def open(self, timeout: float) -> None:
+        """`construct`, and run `init_transactions`: fences every other one and aborts what it left open."""
+        self.construct(timeout)
         self._failpoint("producer.before_init")
-        opening = Opening(self._producer, self._trouble, self._waiting, timeout, self._id)
+        self._open(Opening.init_transactions, timeout)
+        self._initialised = True
+        self._failpoint("producer.after_init")
+
+    def _open(self, step: Callable[[Opening], None], timeout: float) -> None:
+        assert self._producer is not None
+        self._trouble.clear()
         try:
-            opening.connect()
-            opening.init_transactions()
+            step(Opening(self._producer, self._trouble, self._waiting, timeout, self._id))
         except BaseException:
             self.discard()
             raise
-        self._failpoint("producer.after_init")
 
     def begin(self) -> None:
         """Start a transaction; nothing is sent yet."""
@@ -221,7 +238,7 @@ class TransactionalProducer:
 
         Bounded: False if it took longer than `seconds` and was left behind.
         """
-        producer, self._producer = self._producer, None
+        producer, self._producer, self._initialised = self._producer, None, False
         abort, self.in_transaction = abort and self.in_transaction, False
         if producer is None:
             return True
