@@ -46,7 +46,6 @@ Protection = Literal[
     "brokers verify transactions",
     "the owner waits for the standby",
     "the release checks the standby",
-    "the release checks the lock",
     "the standby node carries the present generation",
     "the taker of the lock removes its standby",
     "no restart while a standby is to take over",

@@ -84,7 +84,9 @@ class Workers:
         lock = state.zookeeper.lock
         others = lock is not None and not _owns(state, number, worker)
         after = _put(_ended(_unlocked(state), number, worker), number, DOWN)
-        yield Step(f"{number}: its server deletes `running`", after, broken=_if(others, "nobody removes another's lock"))
+        yield Step(
+            f"{number}: its server deletes `running`", after, broken=_if(others, "nobody removes another's lock")
+        )
 
     def _failures(self, state: State, number: int, worker: Worker) -> Iterator[Step]:
         if worker.session == "over":
@@ -117,8 +119,12 @@ class Workers:
             return
         if self._standby_is_stale(state, number):
             standby = Standby(number, zookeeper.schedule.generation)
-            yield _step(state._replace(zookeeper=zookeeper._replace(standby=standby)), number, "renews its standby node")
-        if zookeeper.lock is None:
+            yield _step(
+                state._replace(zookeeper=zookeeper._replace(standby=standby)), number, "renews its standby node"
+            )
+        if zookeeper.lock is None and (
+            zookeeper.schedule.names(number) or not self.has("the schedule decides who runs")
+        ):
             yield self._lock(state, number)
 
     def _standby_is_stale(self, state: State, number: int) -> bool:
@@ -128,7 +134,7 @@ class Workers:
         return standby is None or (standby.worker == number and standby.generation != schedule.generation)
 
     def _lock(self, state: State, number: int) -> Step:
-        """Step 1: create `running` and remove its own standby node in one multi."""
+        """Step 1: create `running` and remove its own standby node, in one multi that also checks the schedule node."""
         zookeeper, holding = state.zookeeper, state.seen.locks + 1
         own = zookeeper.standby is not None and zookeeper.standby.worker == number
         removed = own and self.has("the taker of the lock removes its standby")
@@ -225,7 +231,7 @@ class Workers:
         """Step 5: a transaction of a position record alone."""
         record = Record(worker.epoch, worker.position, worker.holding)
         sent = Transaction(worker.position, 0, record, worker.epoch, worker.holding)
-        yield from self._produce(state, number, worker, sent, "sends its claim", at="committing the claim")
+        yield from self._produce(state, number, sent, "sends its claim", at="committing the claim")
 
     def _confirming_the_dump(self, state: State, number: int, worker: Worker) -> Iterator[Step]:
         """Step 6."""
@@ -253,7 +259,7 @@ class Workers:
         if worker.position < self._bounds.rows:
             first = Transaction(worker.position, 1, None, worker.epoch, worker.holding)
             label = f"sends row {worker.position + 1}"
-            yield from self._produce(state, number, worker, first, label, at="producing", rows=1)
+            yield from self._produce(state, number, first, label, at="producing", rows=1)
 
     def _producing(self, state: State, number: int, worker: Worker) -> Iterator[Step]:
         """Another row, or the position record."""
@@ -263,15 +269,14 @@ class Workers:
         end = worker.position + worker.rows
         if end < self._bounds.rows:
             more = sent._replace(rows=sent.rows + 1)
-            yield from self._produce(state, number, worker, more, f"sends row {end + 1}", rows=worker.rows + 1)
+            yield from self._produce(state, number, more, f"sends row {end + 1}", rows=worker.rows + 1)
         whole = sent._replace(record=Record(worker.epoch, end, worker.holding))
         if not self.has("rows and position are one transaction"):
             whole = sent
-        yield from self._produce(state, number, worker, whole, f"sends position {end}", at="checking the lease")
+        yield from self._produce(state, number, whole, f"sends position {end}", at="checking the lease")
 
-    def _produce(
-        self, state: State, number: int, worker: Worker, sent: Transaction, label: str, **changes: Any
-    ) -> Iterator[Step]:
+    @staticmethod
+    def _produce(state: State, number: int, sent: Transaction, label: str, **changes: Any) -> Iterator[Step]:
         if state.kafka.current != number:
             yield _step(state, number, f"{label}: _FENCED", at="fenced")
         else:
@@ -284,7 +289,9 @@ class Workers:
         else:
             yield _exit(state, number, "the lock is not its own")
         if own and state.seen.locks < self._bounds.locks:
-            yield _step(state, number, "SUSPENDED: nothing is confirmed, takes over anew", Kind.FAILURE, at="confirming", rows=0)
+            yield _step(
+                state, number, "SUSPENDED: nothing is confirmed, takes over anew", Kind.FAILURE, at="confirming", rows=0
+            )
 
     def _committing(self, state: State, number: int, worker: Worker) -> Iterator[Step]:
         """Of a claim or of rows; its answer may be lost, or the order be late."""
@@ -341,9 +348,7 @@ class Workers:
         ready = schedule.server == number and schedule.next is not None
         ready = ready and standby == Standby(schedule.next or 0, schedule.generation)
         own = lock is not None and state.zookeeper.epoch.value == worker.epoch
-        may = (ready or not self.has("the release checks the standby")) and (
-            own if self.has("the release checks the lock") else lock is not None
-        )
+        may = own and (ready or not self.has("the release checks the standby"))
         if not may:
             yield _step(state, number, "the release is refused: takes over anew", at="confirming")
             return
