@@ -77,7 +77,9 @@ class Play:
 
     def server(self, name: str, **more: Any) -> None:
         """It lives, runs nothing, and has a capacity of 2."""
-        self.session.create(paths.server(name), encode(Server("host-" + name, 4711, time.time(), "0.1.0")), ephemeral=True)
+        self.session.create(
+            paths.server(name), encode(Server("host-" + name, 4711, time.time(), "0.1.0")), ephemeral=True
+        )
         self.reports(name, Load(time.time(), 2.0, **more))
 
     def gone(self, name: str) -> None:

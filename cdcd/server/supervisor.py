@@ -140,7 +140,6 @@ class Supervisor:
 
     def _turn(self) -> None:
         self.ticked = time.monotonic()
-        self._forkserver.keep_ready()
         if self._listen() or time.monotonic() >= self._look_at:
             self._look(time.monotonic())
 
@@ -155,6 +154,7 @@ class Supervisor:
         return news
 
     def _look(self, now: float) -> None:
+        self._forkserver.keep_ready()
         self._phase = self._next_phase(now)
         self._reconcile(now)
         waits = [place.slot.retry_at for place in self._places.values() if not place.slot.alive]

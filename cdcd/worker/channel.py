@@ -49,7 +49,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Each second, and at once at a change of state."""
+    """Each second, each five where there is nothing to do, and at once at a change of state."""
 
     metrics: InstanceMetrics
     status: dict[str, Any]

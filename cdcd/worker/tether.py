@@ -17,8 +17,8 @@ from cdcd.worker.channel import Farewell, Hello, Report, Stop
 from cdcd.worker.stopping import StopSignal
 
 TELL_SECONDS = 1.0
-REPEAT_SECONDS = 5.0
-"""So often the server hears from a worker of which there is nothing new."""
+QUIET_SECONDS = 5.0
+"""So often it hears from a worker that has nothing to do: an idle instance is to cost next to nothing."""
 ALONE_SECONDS = 2.0
 """So long a worker may take to end once its server is gone."""
 
@@ -38,8 +38,7 @@ class Tether:
         self._exit_now = exit_now
         self._report: Callable[[], Report] | None = None
         self._sending = threading.Lock()
-        self._told = b""
-        self._told_at = 0.0
+        self._told: object = None
         self._tell_at = 0.0
         self._end_at: float | None = None
         self._wake, self._woken = socket.socketpair()
@@ -82,8 +81,7 @@ class Tether:
             if self._end_at is not None and now >= self._end_at:
                 self._exit_now(f"the server is gone, and this did not end within {ALONE_SECONDS:g} s")
             if now >= self._tell_at:
-                self._tell_at = now + TELL_SECONDS
-                self._tell(now)
+                self._tell_at = now + self._tell()
 
     def _patience(self) -> float:
         due = self._tell_at if self._end_at is None else min(self._tell_at, self._end_at)
@@ -114,22 +112,22 @@ class Tether:
         structlog.get_logger().info("worker.stopping", reason=reason)
         self._stop.ask()
 
-    def _tell(self, now: float) -> None:
-        """Nothing where nothing is new, or a server that is stopped in its tracks does not read."""
-        report = self._report
-        if report is None:
-            return
+    def _tell(self) -> float:
+        """Seconds until the next time. A server that is stopped in its tracks and does not read is told nothing."""
+        source = self._report
+        if source is None:
+            return TELL_SECONDS
+        report = source()
         try:
-            message = bytes(ForkingPickler.dumps(report()))
+            message = bytes(ForkingPickler.dumps(report))
         except RuntimeError:  # the hot thread added a label to a figure meanwhile
-            self._tell_at = 0.0
-            return
-        if (message == self._told and now - self._told_at < REPEAT_SECONDS) or not self._writable():
-            return
-        self._told, self._told_at = message, now
-        with self._sending, suppress(OSError):
-            if self._report is report:
-                self._pipe.send_bytes(message)
+            return 0.0
+        if self._writable():
+            with self._sending, suppress(OSError):
+                if self._report is source:
+                    self._pipe.send_bytes(message)
+        before, self._told = self._told, _done(report)
+        return QUIET_SECONDS if self._told == before else TELL_SECONDS
 
     def _writable(self) -> bool:
         """A Unix socket with room has room for at least half of its buffer, which is far more than a report."""
@@ -140,6 +138,12 @@ class Tether:
     def _send(self, message: Hello | Farewell) -> None:
         with self._sending, suppress(OSError):  # a server that is gone is noticed by what it no longer sends
             self._pipe.send(message)
+
+
+def _done(report: Report) -> object:
+    """What changes while there is something to do."""
+    figures = report.metrics
+    return figures.state, figures.transactions, figures.published_records, figures.transaction_read_bytes
 
 
 def _heard(number: int, frame: object) -> None:
