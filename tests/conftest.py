@@ -12,6 +12,7 @@ import pytest
 
 from cdcd.config.zookeeper import ZooKeeper
 from deploy.stack import sweep
+from tests.background import Background
 from tests.certificates import Certificate, certificate
 from tests.fleets import make_fleet
 from tests.instances import figures, make_instance
@@ -105,3 +106,11 @@ def loopback_certificate() -> Iterator[Certificate]:
         for path in (made.ca, made.cert, made.key):
             path.chmod(0o644)
         yield made
+
+
+@pytest.fixture
+def background() -> Iterator[Background]:
+    """Calls in threads of their own."""
+    made = Background()
+    yield made
+    made.join()

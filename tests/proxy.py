@@ -28,6 +28,8 @@ class Proxy:
         self._closed = False
         self.silent = False
         """Sockets stay open, nothing passes: a half-open connection."""
+        self.mute = False
+        """What the server says does not pass, what the client says does."""
         self.slice = 0
         """Largest piece sent on at a time, 0 for no limit; small ones tear packets and events."""
         self.reset_after: tuple[int, int] | None = None
@@ -36,6 +38,7 @@ class Proxy:
         self.swallow = 0
         """A MySQL command (first byte of its packet) that never reaches the server; 0 for none."""
         self.swallowed = 0
+        self._ends: set[socket.socket] = set()
         self._chance = random.Random(7)
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -49,6 +52,7 @@ class Proxy:
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 end.settimeout(None)
+                self._ends.add(end)
             threading.Thread(target=self._pump, args=(client, server, False), daemon=True).start()
             threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
 
@@ -56,7 +60,7 @@ class Proxy:
         left = self._chance.randint(*self.reset_after) if counted and self.reset_after else None
         with contextlib.suppress(OSError, ValueError):  # ValueError: closed by the other direction's thread
             while not self._closed:
-                data = self._take(source)
+                data = self._take(source, counted)
                 if data == b"":
                     break
                 if data is None or (not counted and self._swallowed(data)):
@@ -68,11 +72,18 @@ class Proxy:
                 left = None if left is None else left - len(data)
                 self._send(target, data)
         for end in (source, target):
+            self._ends.discard(end)
             end.close()
 
-    def _take(self, source: socket.socket) -> bytes | None:
+    def drop(self) -> None:
+        """Break all connections, as a reboot of what is in between does; new ones are let through."""
+        for end in list(self._ends):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def _take(self, source: socket.socket, from_server: bool) -> bytes | None:
         """What came, b"" at the end, None if nothing did. Never waits long: a socket is closed only when nobody does."""
-        if self.silent:
+        if self.silent or (self.mute and from_server):
             time.sleep(_SECONDS)
             return None
         readable, _, _ = select.select([source], [], [], _SECONDS)

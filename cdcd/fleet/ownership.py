@@ -386,11 +386,15 @@ class ZooKeeperOwnership:
             self._cache.wait(self._session.timeout / 6)
 
     def _keep_lock(self) -> None:
-        held = self._lock
+        """One request: an answer by the leader shows that the session lives, the unfired watch that the lock was not deleted."""
+        held, path = self._lock, paths.running(self._instance)
         if held is None:
             return
         sent = boottime()
-        lock = self._session.get(paths.running(self._instance), confirmed=True)
+        self._session.sync(path)
+        lock = self._cache.node(path)
+        if lock is None or not self._mine(lock):  # or its watch has not come through yet
+            lock = self._session.get(path, confirmed=True)
         if self._lock is not held:
             return  # handed over meanwhile
         if lock is None or not self._mine(lock):

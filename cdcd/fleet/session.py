@@ -151,6 +151,10 @@ class Session(Connection):
                 if watch is None or not self._exists(path, watch):
                     return None
 
+    def sync(self, path: str) -> None:
+        """Returns once the leader has answered for this session: what changed before has been told to watches by then."""
+        self._ask(path, lambda client: client.sync_async(self._at(path)))
+
     def children(self, path: str, changed: Changed | None = None) -> frozenset[str]:
         """Names of a node's children; of a missing node none. `changed` is called when one is made or deleted."""
         watch = self._watch("children", path, changed)

@@ -94,13 +94,6 @@ def fleet(ensemble: ZooKeeper) -> Iterator[Fleet]:
     made.close()
 
 
-@pytest.fixture
-def background() -> Iterator[Background]:
-    made = Background()
-    yield made
-    made.join()
-
-
 def _record(epoch: int, nonce: str = "n", seq: int = 1) -> PositionRecord:
     return PositionRecord(epoch, nonce, Position("u", GtidSet.parse(""), "binlog.000001", 4, 100), seq)
 
