@@ -83,10 +83,10 @@ class Proxy:
 
     def _take(self, source: socket.socket, from_server: bool) -> bytes | None:
         """What came, b"" at the end, None if nothing did. Never waits long: a socket is closed only when nobody does."""
-        if self.silent or (self.mute and from_server):
+        readable, _, _ = select.select([source], [], [], _SECONDS)
+        if self.silent or (self.mute and from_server):  # asked after the wait: it may have been set meanwhile
             time.sleep(_SECONDS)
             return None
-        readable, _, _ = select.select([source], [], [], _SECONDS)
         return source.recv(_CHUNK) if readable else None
 
     def _swallowed(self, data: bytes) -> bool:
