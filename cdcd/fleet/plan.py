@@ -133,9 +133,11 @@ class _Planning:
 
 def _is_for_balance(draft: Draft) -> bool:
     """Whether a hand-over is under way that began with a move for balance, or by an operator."""
+    if draft.node is None or draft.node.next is None or draft.node.moved is None:
+        return False
     change = draft.change()
-    node = change.node if change else draft.node
-    return node is not None and node.next is not None and node.moved is not None and node.moved >= node.at
+    began = change.node.at if change and change.node else draft.node.at
+    return draft.node.moved >= began
 
 
 def _look_at(name: str, instance: PlannedInstance, node: Schedule | None, situation: Situation) -> Draft:

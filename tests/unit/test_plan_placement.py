@@ -61,7 +61,7 @@ def test_a_starting_fleet_settles_first() -> None:
     fleet.add("i")
     made = fleet.plan()
     assert made.changes == ()
-    assert made.waiting == {"i": "new: other servers have 8 s to start as well"}
+    assert made.waiting == {"i": "new: other servers have 10 s to start as well"}
     assert made.wake == NOW + 8
     fleet.now = NOW + 8
     fleet.plan()

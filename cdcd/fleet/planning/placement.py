@@ -83,11 +83,11 @@ def _has_to_wait(draft: Draft, situation: Situation) -> bool:
     back = server.since + situation.policy.grace if server is not None and not server.alive else 0.0
     if situation.now < back:
         situation.wake_at(back)
-        wait(draft, situation, f"it has {back - situation.now:.0f} s to come back")
+        wait(draft, situation, f"it has {situation.policy.grace:g} s to come back")
         return True
     if situation.settling:
         situation.wake_at(situation.settled_at)
-        wait(draft, situation, f"other servers have {situation.settled_at - situation.now:.0f} s to start as well")
+        wait(draft, situation, f"other servers have {situation.policy.settle:g} s to start as well")
         return True
     return False
 
