@@ -17,7 +17,18 @@ from cdcd.config.secrets import Credentials
 from cdcd.config.settings import Settings
 from cdcd.config.zookeeper import ZooKeeper
 from cdcd.fleet import paths
-from cdcd.fleet.nodes import Assigned, InstanceLoad, Load, Running, Schedule, Server, Status, decode, encode
+from cdcd.fleet.nodes import (
+    Assigned,
+    InstanceLoad,
+    Load,
+    Running,
+    Schedule,
+    Server,
+    ServerIdOwner,
+    Status,
+    decode,
+    encode,
+)
 from cdcd.fleet.registry import ensure_tree
 from cdcd.fleet.scheduler import Scheduler
 from cdcd.fleet.session import Session
@@ -119,11 +130,10 @@ class ScheduledFleet:
             self.operator.ensure_path(folder)
 
     def client(self) -> KazooClient:
-        client = KazooClient(
-            f"{self._ensemble.hosts[0]}{self._ensemble.chroot}", timeout=self._ensemble.session_timeout
-        )
+        client = KazooClient(self._ensemble.hosts[0], timeout=self._ensemble.session_timeout)
         client.start()
-        client.ensure_path("/")
+        client.ensure_path(self._ensemble.chroot)
+        client.chroot = self._ensemble.chroot
         self._clients.append(client)
         return client
 
@@ -163,12 +173,13 @@ class ScheduledFleet:
     def status(self, name: str) -> Status | None:
         return decode(Status, self.read(paths.status(name)))
 
-    def numbers(self) -> dict[int, str]:
-        """/server_ids: number -> the instance that owns it."""
-        found = {
-            number: self.read(f"{paths.SERVER_IDS}/{number}") for number in self.operator.get_children(paths.SERVER_IDS)
-        }
-        return {int(number): json.loads(data or b"{}").get("instance") for number, data in found.items()}
+    def numbers(self) -> dict[int, str | None]:
+        """/server_ids: number -> the instance that owns it; None: garbage."""
+        found = {}
+        for number in self.operator.get_children(paths.SERVER_IDS):
+            owner = decode(ServerIdOwner, self.read(f"{paths.SERVER_IDS}/{number}"))
+            found[int(number)] = owner.instance if owner else None
+        return found
 
     def is_consistent(self) -> bool:
         """The index nodes say what the schedule nodes say, and every instance has a number of its own."""

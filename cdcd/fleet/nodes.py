@@ -5,7 +5,7 @@ Times are Unix seconds. A field that this version does not know is left out of a
 
 import functools
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -27,13 +27,14 @@ def decode(kind: type[Node], data: bytes | None) -> Node | None:
         members = orjson.loads(data or b"")
         if not isinstance(members, dict) or members.pop("v", VERSION) != VERSION:
             return None
-        return _adapter(kind).validate_python(members)
+        adapter: TypeAdapter[Node] = _adapter(cast("Any", kind))
+        return adapter.validate_python(members)
     except (orjson.JSONDecodeError, ValidationError):
         return None
 
 
 @functools.cache
-def _adapter(kind: type[Node]) -> TypeAdapter[Node]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 

@@ -5,7 +5,7 @@ write or a former scheduler. Every write checks the term (election.py).
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from cdcd.fleet.nodes import Status, decode
 from cdcd.fleet.plan import Change, Plan, Policy
 from cdcd.fleet.session import Operation
 from cdcd.fleet.snapshot import Snapshot, SnapshotReader, decide
-from cdcd.fleet.upkeep import Duty, refused_orders, released_numbers, summary, unmanned, verdict
+from cdcd.fleet.upkeep import Duty, refused_orders, released_numbers, spoilt_nodes, summary, unmanned, verdict
 from cdcd.fleet.writes import Portion, Writes
 from cdcd.observe.failpoints import Failpoint
 
@@ -81,7 +81,7 @@ class Reign:
         self._tell(snapshot, plan)
         self._failpoint("scheduler.after_plan")
         self._write(snapshot, plan.changes)
-        self._keep_up(snapshot)
+        self._keep_up(snapshot, {change.instance for change in plan.changes})
         self.took = time.monotonic() - began
 
     def pause(self, interval: float) -> float:
@@ -148,9 +148,11 @@ class Reign:
 
     # ---------------------------------------------------------------- beside the schedule
 
-    def _keep_up(self, snapshot: Snapshot) -> None:
+    def _keep_up(self, snapshot: Snapshot, changed: Collection[str]) -> None:
         now = time.time()
-        for duty in (*released_numbers(snapshot), *refused_orders(snapshot, now), *self._verdicts(snapshot, now)):
+        orders = refused_orders(snapshot, now)
+        spoilt = spoilt_nodes(snapshot, changed)
+        for duty in (*released_numbers(snapshot), *orders, *spoilt, *self._verdicts(snapshot, now)):
             if self._do(duty.operations):
                 log = self._log.warning if duty.alarming else self._log.info
                 log(duty.event, sync_instance=duty.instance, reason=duty.reason)

@@ -3,7 +3,7 @@
 MySQL server_ids of deleted instances, orders that nobody can serve, and what is said of definitions that do not validate.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -59,6 +59,16 @@ def refused_orders(snapshot: Snapshot, now: float) -> Iterator[Duty]:
         else:
             continue
         yield Duty("schedule.refused", name, reason, (Delete(path, stored.version),), alarming=True)
+
+
+def spoilt_nodes(snapshot: Snapshot, mended: Collection[str]) -> Iterator[Duty]:
+    """Schedule nodes with garbage in them, but for those that the plan has `mended` with something better."""
+    for path in sorted(snapshot.garbage & snapshot.stored.keys()):
+        folder, _, name = path.rpartition("/")
+        if folder == paths.SCHEDULE and name not in mended:
+            reason = "the schedule node could not be understood: removed"
+            operations = (Delete(path, snapshot.stored[path].version),)
+            yield Duty("schedule.repaired", name, reason, operations, alarming=True)
 
 
 # ---------------------------------------------------------------- definitions that do not validate

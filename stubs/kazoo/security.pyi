@@ -18,3 +18,5 @@ class Permissions:
 
 CREATOR_ALL_ACL: list[ACL]
 OPEN_ACL_UNSAFE: list[ACL]
+
+def make_digest_acl(username: str, password: str, *, all: bool = False) -> ACL: ...  # noqa: A002 - kazoo's name
