@@ -1,7 +1,9 @@
 """Worker processes without a server: the test writes the schedule nodes and holds the other end of the pipe."""
 
 import json
+import os
 import pickle
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -86,6 +88,11 @@ class LoneWorker(Process):
         until(runs, "it publishes")
         return self
 
+    def abandon(self) -> None:
+        """What it sees when its server is gone."""
+        with socket.socket(fileno=os.dup(self.pipe.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)
+
     def ask_to_stop(self) -> None:
         self.pipe.send(Stop())
 
@@ -132,10 +139,11 @@ class Stage:
             node["next"] = successor
         self.fleet.tree.put(f"/schedule/{self.name}", json.dumps(node).encode())
 
-    def worker(self, server: str, failpoint: str | None = None) -> LoneWorker:
-        """Start a worker for `server`."""
+    def worker(self, server: str, failpoint: str | None = None, *, grant: bool = True) -> LoneWorker:
+        """Start a worker for `server`, which has the instance's credential if `grant`."""
         settings = load_settings(self.fleet.write_settings(server))
-        self.instance.grant(self.fleet.folder / server)
+        if grant:
+            self.instance.grant(self.fleet.folder / server)
         log = self.fleet.folder / f"worker-{len(self.workers) + 1}"
         self.workers.append(LoneWorker(settings, self.name, log, failpoint))
         return self.workers[-1]

@@ -4,6 +4,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from cdcd.config.secrets import Credentials
 from cdcd.config.settings import load_settings
 from cdcd.fleet.session import close_session
@@ -53,3 +55,113 @@ def test_a_killed_worker_is_followed_by_the_next(make_stage: MakeStage) -> None:
     second.signal(signal.SIGTERM)
     second.ended("stopped")
     assert stage.fleet.runner(stage.name) is None
+
+
+def test_a_worker_whose_session_is_closed_publishes_nothing_more(make_stage: MakeStage) -> None:
+    """Fault 5: a second client with its session id closes it. The lock is free at once, and the worker must not go on."""
+    stage = make_stage("expired")
+    stage.schedule("a")
+    with load(stage):
+        first = stage.worker("a").running()
+        until(lambda: published(first), "it publishes")
+        settings = load_settings(stage.fleet.write_settings("b"))
+        stage.schedule("b")
+        second = stage.worker("b")
+        until(lambda: second.role == "waiting", "the next one waits")
+        close_session(settings.ensemble(), Credentials(None), first.hello.session_id, first.hello.password)
+        first.ended("not_owner")
+        second.running()
+    stored = [(record["epoch"], record["nonce"]) for record in positions(stage.instance)]
+    assert [epoch for epoch, _ in stored] == sorted(epoch for epoch, _ in stored)
+    assert len(set(stored)) == 2
+
+
+def test_a_hand_over_leaves_no_gap_in_what_is_published(make_stage: MakeStage) -> None:
+    stage = make_stage("moved")
+    stage.schedule("a")
+    with load(stage):
+        first = stage.worker("a").running()
+        until(lambda: published(first), "it publishes")
+        stage.schedule("a", successor="b")
+        second = stage.worker("b")
+        first.ended("handed_over")
+        second.running()
+        until(lambda: published(second), "the successor publishes")
+        assert stage.fleet.runner(stage.name) == "b"
+        assert stage.fleet.tree.node(f"/state/{stage.name}/standby") is None
+    assert first.reports[-1].metrics.epoch != second.reports[-1].metrics.epoch
+
+
+def test_without_a_successor_ready_nobody_stops(make_stage: MakeStage) -> None:
+    """The successor's credential is not there: it never stands by, and ends with why; the owner goes on."""
+    stage = make_stage("steadfast")
+    stage.schedule("a")
+    with load(stage):
+        first = stage.worker("a").running()
+        stage.schedule("a", successor="b")
+        second = stage.worker("b", grant=False)
+        said = second.ended("parked")
+        assert said.finding is not None
+        assert said.finding.code == "credential-missing"
+        before = published(first)
+        until(lambda: published(first) > before, "the owner publishes on")
+        assert stage.fleet.tree.node(f"/state/{stage.name}/standby") is None
+    assert first.poll() is None
+
+
+@pytest.mark.parametrize("name", ["handover.drained", "handover.released"])
+def test_an_owner_that_dies_in_a_hand_over_is_followed_by_the_successor(make_stage: MakeStage, name: str) -> None:
+    stage = make_stage("fallen")
+    stage.schedule("a")
+    with load(stage):
+        first = stage.worker("a", failpoint=f"{name}=crash").running()
+        until(lambda: published(first), "it publishes")
+        stage.schedule("a", successor="b")
+        second = stage.worker("b")
+        assert first.wait(30) == -signal.SIGKILL, first.said()
+        second.running()
+        until(lambda: published(second), "the successor publishes")
+
+
+def test_off_the_schedule_a_worker_stores_its_position_and_leaves(make_stage: MakeStage) -> None:
+    stage = make_stage("paused")
+    stage.schedule("a")
+    with load(stage):
+        first = stage.worker("a").running()
+        until(lambda: published(first), "it publishes")
+        stage.schedule(None)
+        first.ended("not_owner")
+        assert stage.fleet.runner(stage.name) is None
+        stage.schedule("a")
+        stage.worker("a").running()
+
+
+def test_the_end_of_its_server_ends_a_worker(make_stage: MakeStage) -> None:
+    stage = make_stage("orphan")
+    stage.schedule("a")
+    with load(stage):
+        first = stage.worker("a").running()
+        first.abandon()
+        assert first.wait(4) == 0, first.said()
+        assert stage.fleet.runner(stage.name) is None
+        stage.worker("a").running()
+
+
+def test_it_waits_for_a_lock_and_a_stop_ends_that(make_stage: MakeStage) -> None:
+    stage = make_stage("patient")
+    stage.schedule("a")
+    stage.worker("a").running()
+    second = stage.worker("a")
+    until(lambda: second.role == "waiting" and second.state == "starting", "it waits")
+    second.ask_to_stop()
+    second.ended("stopped")
+
+
+def test_trouble_that_does_not_go_away_is_given_up_where_it_never_ran(make_stage: MakeStage) -> None:
+    stage = make_stage("hopeless", fleet={"start_attempts": 2}, hosts=("127.0.0.1:1",))
+    stage.schedule("a")
+    said = stage.worker("a").ended("gave_up")
+    assert said.finding is not None
+    assert said.finding.code == "source-unreachable"
+    until(lambda: stage.fleet.status(stage.name).get("state") == "retrying", "people are told")
+    assert stage.fleet.status(stage.name)["finding"]["code"] == "source-unreachable"
