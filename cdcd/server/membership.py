@@ -49,6 +49,8 @@ class Membership:
         self._stop = stop
         self._belongs = belongs
         self._open = False
+        self._tree_seen_in = 0
+        """Session id: a later one may be with an ensemble that was built anew."""
         self._successors: bool | None = None
         """Looked for only when they are needed: it takes every server's load-balance node."""
         self._wishes: Wishes | None = None
@@ -140,6 +142,7 @@ class Membership:
     def _turn(self, supervisor: Supervisor, registration: Registration) -> None:
         if not self.entered:
             self._enter(registration)
+        self._see_to_tree()
         registration.hold()
         wishes = self._read(supervisor.names)
         if wishes != self._wishes:
@@ -152,7 +155,7 @@ class Membership:
         self._report(self._load(supervisor), registration)
 
     def _enter(self, registration: Registration) -> None:
-        ensure_tree(self._session, self._settings.cluster)
+        self._see_to_tree()
         self._open = acl_open(self._session)
         if self._open:
             self._log.warning("zookeeper.open", reason=str(OPEN_TREE), finding=OPEN_TREE.code)
@@ -160,6 +163,12 @@ class Membership:
         self.entered = True
         self._log.info("server.registered", reason=f"part of fleet {self._settings.cluster}")
         self._belongs()
+
+    def _see_to_tree(self) -> None:
+        session = self._session.id
+        if session != self._tree_seen_in:
+            ensure_tree(self._session, self._settings.cluster)
+            self._tree_seen_in = session
 
     # ---------------------------------------------------------------- reading
 

@@ -8,7 +8,15 @@ from cdcd.fleet.planning.draft import FORGET_AFTER, Draft
 from cdcd.fleet.planning.hosts import Host
 from cdcd.fleet.planning.situation import Situation, listed
 
-LOCAL = ("credential-", "kafka-cluster-unknown", "kafka-credentials", "kafka-settings", "kafka-tls", "tls-files")
+LOCAL = (
+    "credential-",
+    "zookeeper-",
+    "kafka-cluster-unknown",
+    "kafka-credentials",
+    "kafka-settings",
+    "kafka-tls",
+    "tls-files",
+)
 """Beginnings of the codes of findings that are about one server's files and settings: another server may do better."""
 CRASHED = "worker-crashed"
 TRIES = 5
