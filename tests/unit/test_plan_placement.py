@@ -4,7 +4,9 @@ from collections import Counter
 
 import pytest
 
+from cdcd.config.fleet import Scheduling
 from cdcd.fleet.nodes import Schedule
+from cdcd.fleet.plan import Policy
 from tests.planned import NOW, Fleet
 
 
@@ -276,3 +278,7 @@ def test_garbage_of_a_server_does_no_harm() -> None:
     fleet.add("l")
     fleet.settle()
     assert fleet.schedule["l"].server in {"a", "b", "c"}
+
+
+def test_the_policy_is_the_settings() -> None:
+    assert Policy(**Scheduling().model_dump()) == Policy()
