@@ -108,13 +108,16 @@ class TakeOver:
                 return self._publish(self._claim(*self._fence()), running)
         finally:
             self._source.close()
+            self._positions.close()
             self._sink.close(CLOSE_SECONDS)
 
     def _prepare(self) -> None:
-        """All that disturbs nobody: an owner may still be publishing."""
+        """All that disturbs nobody: an owner may still be publishing. What is connected here need not be later."""
         self._source.prepare()  # nobody waits for, or is fenced by, one that cannot read the source
         self._stop.proceed()
         self._ensure_position_topic()
+        self._positions.peek()
+        self._sink.construct()
 
     def _fence(self) -> tuple[Holding, PositionRecord | None]:
         """After it no earlier owner can publish, and the record is the last one there will be of theirs."""
