@@ -179,6 +179,10 @@ class Operators:
         path, data = paths.definition(name), text.encode()
         return self._session.create(path, data) if version is None else self._session.set(path, data, version)
 
+    def touch(self, stands: Defined) -> bool:
+        """Write a definition again as it stands: changed, as the scheduler sees it. False: it has changed since."""
+        return self._session.set(paths.definition(stands.name), stands.stored.data, stands.stored.version)
+
     def undefine(self, name: str, version: int) -> bool:
         """Remove a definition. False: it has changed since, or is gone. Also one whose name is none."""
         return self._session.delete(f"{paths.INSTANCES}/{name}", version)

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,7 +172,7 @@ def test_resume_waits_until_it_runs(fleet: Play) -> None:
 
 def test_resume_of_a_parked_one_is_a_restart(fleet: Play) -> None:
     fleet.stops("orders")
-    fleet.schedule("orders", None, parked=PARKED)
+    fleet.schedule("orders", None, parked=replace(PARKED, definition=1 << 62))
 
     def park_again() -> None:
         until(lambda: fleet.request("orders") is not None)
@@ -186,6 +187,26 @@ def test_resume_of_a_parked_one_is_a_restart(fleet: Play) -> None:
         "orders is parked: The source has purged what comes next (position-purged)\nLoad the tables anew"
         in result.stderr
     )
+
+
+def test_a_parked_one_gets_a_new_position_and_resumes(fleet: Play) -> None:
+    fleet.stops("orders")
+    stands = fleet.session.get(paths.definition("orders"))
+    assert stands is not None
+    fleet.schedule("orders", None, parked=replace(PARKED, definition=stands.changed))
+    assert fleet.cdcctl("position", "set", "orders", "earliest", "--yes").stdout == "orders configured\n"
+
+    def start() -> None:
+        until(lambda: (fleet.session.get(paths.definition("orders")) or stands).changed > stands.changed)
+        time.sleep(0.3)
+        fleet.runs("orders", "cdc-2", epoch=8)
+
+    with fleet.meanwhile(start):
+        result = fleet.cdcctl("resume", "orders")
+    assert (result.exit_code, result.stdout) == (0, "orders resumed\n")
+    after = fleet.session.get(paths.definition("orders"))
+    assert after is not None
+    assert after.data == stands.data
 
 
 def test_what_is_not_valid_cannot_be_paused(fleet: Play) -> None:

@@ -76,10 +76,14 @@ def _listing(found: Iterable[Event]) -> Listing:
 def _follow(reached: Reach, names: tuple[str, ...], output: str, interval: float) -> None:
     seen: set[tuple[str, ...]] = set()
     first = True
-    for found in repeatedly(lambda: _events(reached, names), interval):
+
+    def print_news(found: list[Event]) -> None:
+        nonlocal seen, first
         keys = [tuple(map(str, event.values())) for event in found]
         _print(_listing(event for event, key in zip(found, keys, strict=True) if key not in seen), output, first=first)
         seen, first = set(keys), False
+
+    repeatedly(lambda: _events(reached, names), print_news, interval)
 
 
 def _print(listing: Listing, output: str, *, first: bool) -> None:

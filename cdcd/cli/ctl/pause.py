@@ -72,7 +72,7 @@ def resume(names: tuple[str, ...], config: Path | None, dry_run: bool, wait: boo
             if outcomes[name] == "unchanged" and details.schedule and details.schedule.parked:
                 outcomes[name] = "resumed"
                 if not dry_run:
-                    ordered(operators, name, "restart")
+                    _unpark(operators, name, details)
         if wait and not dry_run:
             wait_until_running(operators, names, timeout)
     _report(names, outcomes, dry_run)
@@ -128,6 +128,14 @@ def delete(
             elif found[name].remembered:
                 tell(f"{name}: its position is kept; created again under this name, it goes on there")
             say(f"{name} deleted{' (dry run)' if dry_run else ''}")
+
+
+def _unpark(operators: Operators, name: str, details: Details) -> None:
+    """By a restart; where a new position waits in the place of requests, by writing the definition again."""
+    if details.request is None or details.request.kind != "set_position":
+        ordered(operators, name, "restart")
+    elif details.defined is not None and not operators.touch(details.defined):
+        raise changed_meanwhile(name)
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -111,7 +111,7 @@ class StartType(click.ParamType[Start]):
 @dry_run_option
 @yes_option
 def set_position(name: str, start: Start, config: Path | None, dry_run: bool, yes: bool) -> None:
-    """Set where a paused instance goes on.
+    """Set where a paused or parked instance goes on.
 
     WHERE is `latest` (the source's end at the next start), `earliest` (the oldest binlog there is), `gtid:SET` (after
     those transactions), `file:NAME:POSITION`, or `time:ISO-8601` (first transaction committed then or later).
@@ -127,7 +127,7 @@ def set_position(name: str, start: Start, config: Path | None, dry_run: bool, ye
         $ cdcctl position set orders gtid:3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5
         $ cdcctl resume orders
 
-    Exit status: 0 ok (also if that was set before), 3 no such instance, 4 it is not paused, has not stopped yet, or
+    Exit status: 0 ok (also if that was set before), 3 no such instance, 4 it runs or has not stopped yet, or
     another order waits; 6 ZooKeeper does not answer; 1 other errors, or you said no; 2 usage, also: --yes is needed
     because nobody can be asked.
     """
@@ -145,6 +145,9 @@ def set_position(name: str, start: Start, config: Path | None, dry_run: bool, ye
 
 
 def _check_still(operators: Operators, name: str, details: Details) -> None:
+    """Paused and stopped, or parked: nothing moves the position."""
+    if details.schedule and details.schedule.parked and details.lock is None:
+        return
     if details.defined is not None and not details.defined.paused:
         raise Failure(
             f"{name} is not paused: a position is set only while nothing moves it\nPause it first: cdcctl pause {name}",

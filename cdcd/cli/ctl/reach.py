@@ -19,7 +19,8 @@ from cdcd.errors import FindingError
 from cdcd.fleet.operators import Operators
 from cdcd.fleet.session import Session, ZooKeeperAway
 
-CONNECT_SECONDS = 10.0
+LONGEST_CONNECT = 10.0
+"""Seconds, if sessions are not shorter."""
 COMPLETION_SECONDS = 1.5
 MANY = 20
 
@@ -39,9 +40,10 @@ def reach(config: Path | None, *, quietly: bool = False) -> Iterator[Reach]:
     with failures(printable_lines), _away():
         settings = load_settings(config)
         credentials = Credentials.of(settings.credentials_dir)
-        session = Session(settings.ensemble(), credentials, "cdcctl")
+        ensemble = settings.ensemble()
+        session = Session(ensemble, credentials, "cdcctl")
         try:
-            session.start(COMPLETION_SECONDS if quietly else CONNECT_SECONDS)
+            session.start(COMPLETION_SECONDS if quietly else min(ensemble.session_timeout, LONGEST_CONNECT))
             made = Reach(settings, session, Operators(session, _caller()))
             if not quietly:
                 _warn(made)

@@ -75,6 +75,8 @@ def missing(operators: Operators, name: str, before: int | None = None) -> str |
     schedule = details.schedule
     if schedule is None:
         return "the scheduler to place it"
+    if schedule.parked and schedule.parked.definition < details.defined.stored.changed:
+        return "the scheduler to start it anew"
     if schedule.parked:
         raise parked(name, details)
     if details.lock is None or details.running is None or details.lock.created == before:

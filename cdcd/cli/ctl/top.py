@@ -91,9 +91,13 @@ def _print(servers: Listing, instances: Listing, output: str) -> None:
 def _live(reached: Reach, sort: str, most: int | None, interval: float) -> None:
     console = Console()
     with Live(console=console, screen=True, auto_refresh=False) as live:
-        for servers, instances in repeatedly(lambda: _look(reached, sort, most), interval):
+
+        def refresh(found: tuple[Listing, Listing]) -> None:
+            servers, instances = found
             room = max(console.size.height - len(servers.rows) - 8, 1)
             live.update(Group(_title(), _table(servers), _table(instances, room)), refresh=True)
+
+        repeatedly(lambda: _look(reached, sort, most), refresh, interval)
 
 
 def _title() -> Text:

@@ -1,7 +1,7 @@
 """--watch: the same again and again, showing what has changed."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -16,30 +16,35 @@ STILL = frozenset({"LAG", "ROWS/S", "BYTES/S", "SINCE", "UP", "LOAD"})
 
 def watch_listing(look: Callable[[], Listing], output: str, interval: float) -> None:
     """Print all, then each line again whose news changed, until Ctrl-C. json: one object a line; yaml: documents."""
-    seen: Mapping[str, tuple[str, ...]] = {}
-    for listing in repeatedly(look, interval):
+    seen: dict[str, tuple[str, ...]] = {}
+    first = True
+
+    def print_news(listing: Listing) -> None:
+        nonlocal first
         news = {name: _news(listing, index) for index, name in enumerate(listing.names)}
         changed = [index for index, name in enumerate(listing.names) if seen.get(name) != news[name]]
-        _print(_only(listing, changed), output, first=not seen)
-        for name in seen.keys() - news.keys():
+        _print(_only(listing, changed), output, first=first)
+        for name in sorted(seen.keys() - news.keys()):
             tell(f"{name} is gone")
-        seen = news
+        seen.clear()
+        seen.update(news)
+        first = False
+
+    repeatedly(look, print_news, interval)
 
 
-def repeatedly(look: Callable[[], Found], interval: float) -> Iterator[Found]:
-    """What `look` finds, again and again; waits where ZooKeeper is away, ends at Ctrl-C."""
+def repeatedly(look: Callable[[], Found], use: Callable[[Found], None], interval: float) -> None:
+    """Look and use it, again and again, until Ctrl-C; waits where ZooKeeper is away."""
     away = False
     try:
         while True:
             try:
-                found = look()
+                use(look())
+                away = False
             except ZooKeeperAway as error:
                 if not away:
                     tell(f"{error}; trying again")
                 away = True
-            else:
-                away = False
-                yield found
             time.sleep(interval)
     except KeyboardInterrupt:
         return
