@@ -15,7 +15,7 @@ class Pace:
     """
 
     def __init__(self, source: Source, database: str, rate: float, *, rows: int = 1, size: int = 100) -> None:
-        self._source, self._database = source, database
+        self._source, self.database = source, database
         self.rate, self._rows, self._size = rate, rows, size
         self._stopping = threading.Event()
         self._error: BaseException | None = None
@@ -25,8 +25,8 @@ class Pace:
     def prepare(self) -> None:
         """The database and its table."""
         self._source.run(
-            f"CREATE DATABASE IF NOT EXISTS `{self._database}`",
-            f"CREATE TABLE IF NOT EXISTS `{self._database}`.{TABLE} (id BIGINT PRIMARY KEY, ver INT NOT NULL, body VARCHAR(8000))",
+            f"CREATE DATABASE IF NOT EXISTS `{self.database}`",
+            f"CREATE TABLE IF NOT EXISTS `{self.database}`.{TABLE} (id BIGINT PRIMARY KEY, ver INT NOT NULL, body VARCHAR(8000))",
         )
 
     def start(self) -> None:
@@ -48,7 +48,7 @@ class Pace:
 
     def _write(self) -> None:
         began, body = time.monotonic(), "x" * self._size
-        with self._source.connect(self._database) as connection, connection.cursor() as cursor:
+        with self._source.connect(self.database) as connection, connection.cursor() as cursor:
             while not self._stopping.wait(began + self.transactions / self.rate - time.monotonic()):
                 first = self.transactions * self._rows
                 rows = [(first + number, 1, body) for number in range(self._rows)]
