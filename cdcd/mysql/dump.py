@@ -149,6 +149,8 @@ class BinlogDump:
         first = FirstTransaction()
         assert request.gtid_set is not None
         self._ask(request.by_place)
+        if self._session is not None and self._session.server_uuid != request.server_uuid:
+            return f"this connection leads to another server, {self._session.server_uuid}"
         try:
             self._read_first(first)
         except (FindingError, BinlogError) as error:

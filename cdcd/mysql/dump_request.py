@@ -53,6 +53,8 @@ class DumpRequest:
     file: str = ""
     offset: int = FIRST_EVENT
     """With a GTID set: where one of its transactions begins, before which this source's binlog has no other."""
+    server_uuid: str = ""
+    """The server on which the place means that."""
     non_blocking: bool = False
     """End with an EOF packet at the present end of the binlog."""
 
@@ -62,7 +64,7 @@ class DumpRequest:
         if not status.by_gtid or position.gtid_set is None:
             return cls(file=position.file, offset=position.end_offset)
         if position.server_uuid == status.server_uuid and _marks_a_transaction(position):
-            return cls(position.gtid_set, position.file, position.start_offset)
+            return cls(position.gtid_set, position.file, position.start_offset, status.server_uuid)
         return cls(position.gtid_set)
 
     @property
@@ -77,7 +79,7 @@ class DumpRequest:
     @property
     def by_gtid(self) -> Self:
         """Of a quick start: what always leads there."""
-        return replace(self, file="", offset=FIRST_EVENT)
+        return replace(self, file="", offset=FIRST_EVENT, server_uuid="")
 
     def payload(self, server_id: int) -> bytes:
         """The dump command (MySQL internals manual, COM_BINLOG_DUMP and COM_BINLOG_DUMP_GTID)."""

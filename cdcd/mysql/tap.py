@@ -124,6 +124,8 @@ class Session:
         self._stream: _TapConnection | None = None
         self._opened_at = 0.0
         self._dumping = False
+        self.server_uuid = ""
+        """Of the server that this connection leads to; behind one address there may be several."""
 
     def open(self) -> None:
         """Connect, log in, set variables, register: at most some CONNECT_SECONDS for each step."""
@@ -203,6 +205,7 @@ class Session:
         if self._stream is not None:
             raise TapBrokenError("mysql-replication tried to connect again by itself")
         self._stream = _TapConnection(**settings, init_command=self._identity.variables())
+        self.server_uuid = _server_uuid(self._stream)
         self._stream.logged_in = True
         return self._stream
 
@@ -213,6 +216,13 @@ class Session:
         except _HandOverError:
             return
         raise TapBrokenError("mysql-replication read past its dump command")
+
+
+def _server_uuid(client: _TapConnection) -> str:
+    with client.cursor() as cursor:
+        cursor.execute("SHOW GLOBAL VARIABLES LIKE 'server_uuid'")
+        row = cursor.fetchone()
+    return str(row[1]) if row else ""
 
 
 def _has_checksum(packet: bytes) -> bool:

@@ -92,10 +92,11 @@ class Source:
 
     def dump(self, endpoint: Endpoint) -> BinlogDump:
         """A dump as this instance: the prepared one, or one that has to connect yet. The caller closes it."""
-        prepared = self._dump
+        prepared, self._dump = self._dump, None
         if prepared is not None and prepared.endpoint == endpoint:
-            self._dump = None
             return prepared
+        if prepared is not None:
+            prepared.close()
         heartbeat = self._definition.source.heartbeat
         return BinlogDump(endpoint, Reader(self._identity.server_id, self._identity.server_uuid, heartbeat))
 

@@ -56,13 +56,18 @@ class Got:
     passed: int
 
 
+def uuid_of(server: MysqlServer) -> str:
+    return str(server.query("SELECT @@server_uuid")[0][0])
+
+
 def follow(server: MysqlServer, request: DumpRequest) -> Got:
     """All of a dump, through a decoder that passes over what is known, as a worker's does."""
     assert request.gtid_set is not None
     decoder = Decoder(Catalog(), inflate)
     decoder.pass_over(request.gtid_set.gap)
     order, gtids, deadline = [], GtidSet(), time.monotonic() + 60
-    with opened(endpoint_of(server), replace(request, non_blocking=True)) as dump:
+    request = replace(request, server_uuid=request.server_uuid or uuid_of(server), non_blocking=True)
+    with opened(endpoint_of(server), request) as dump:
         while (reason := decoder.decode(0, 1 << 20, True)) != END:
             assert time.monotonic() < deadline
             decoder.take_runs()
@@ -240,13 +245,21 @@ def test_a_server_that_was_set_up_anew_under_its_old_uuid(own: MysqlServer) -> N
         check(own, DumpRequest(known, transaction.file, transaction.start), quick=False)
 
 
+def test_another_server_behind_the_same_address(shared: MysqlServer) -> None:
+    transaction = logged(shared)[2]
+    known = GtidSet([gtid for one in logged(shared)[:3] for gtid in one.gtids])
+    other = "5f0c0000-0000-0000-0000-000000000001"
+    check(shared, DumpRequest(known, transaction.file, transaction.start), quick=True)
+    check(shared, DumpRequest(known, transaction.file, transaction.start, other), quick=False)
+
+
 def test_nothing_stands_there_yet(own: MysqlServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cdcd.mysql.dump.QUICK_SECONDS", 0.2)
     fill(own, 2)
     file, offset = own.query("SHOW BINARY LOG STATUS")[0][:2]
     dump = BinlogDump(endpoint_of(own), own_reader())
     try:
-        dump.begin(DumpRequest(executed(own), file, offset))
+        dump.begin(DumpRequest(executed(own), file, offset, uuid_of(own)))
         assert dump.request == DumpRequest(executed(own))
         fill(own, 1)
         assert dump.read(5.0)
@@ -276,6 +289,7 @@ def seconds_to_the_first_new_event(server: MysqlServer, request: DumpRequest) ->
     dump = BinlogDump(endpoint_of(server), own_reader())
     try:
         dump.prepare()
+        request = replace(request, server_uuid=uuid_of(server))
         began = time.monotonic()
         dump.begin(request)
         while not decoder.transactions:
@@ -332,7 +346,7 @@ def test_which_positions_allow_it(own: MysqlServer) -> None:
         status = read_status(connection)
     known, uuid = executed(own), status.server_uuid
     at = Position(uuid, known, status.file, 500, 900)
-    assert DumpRequest.after(at, status) == DumpRequest(known, status.file, 500)
+    assert DumpRequest.after(at, status) == DumpRequest(known, status.file, 500, uuid)
     inside = replace(at, txn=f"{uuid}:9", rows_done=3)
     assert DumpRequest.after(inside, status).quick
     for position in (
