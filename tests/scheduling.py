@@ -80,6 +80,9 @@ class RunningScheduler:
         self.scheduler.count(figures)
         return figures
 
+    def join(self) -> None:
+        self._thread.join()
+
     def stop(self) -> None:
         self._stop.set()
         self.scheduler.wake()
@@ -195,6 +198,20 @@ class ScheduledFleet:
                 indexed.setdefault(server, set()).add(name)
         servers = self.operator.get_children(paths.ASSIGNED)
         return {server: self.assigned(server) for server in servers} == indexed
+
+    def everything(self) -> dict[str, tuple[int, bytes]]:
+        """Path -> (mzxid, content) of all that the scheduler may write."""
+        found = {}
+        for folder in (paths.SCHEDULE, paths.ASSIGNED, paths.SERVER_IDS, paths.REQUESTS, paths.STATE, paths.SCHEDULER):
+            for path in self._below(folder):
+                data, stat = self.operator.get(path)
+                found[path] = (stat.mzxid, data)
+        return found
+
+    def _below(self, path: str) -> Iterator[str]:
+        yield path
+        for child in sorted(self.operator.get_children(path)):
+            yield from self._below(f"{path}/{child}")
 
     def settled(self) -> None:
         """Wait until all is consistent."""

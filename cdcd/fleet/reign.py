@@ -15,6 +15,7 @@ from cdcd.fleet.cache import Cache
 from cdcd.fleet.election import Term
 from cdcd.fleet.nodes import Status, decode
 from cdcd.fleet.plan import Change, Plan, Policy
+from cdcd.fleet.registry import ensure_tree
 from cdcd.fleet.session import Operation
 from cdcd.fleet.snapshot import Snapshot, SnapshotReader, decide
 from cdcd.fleet.upkeep import Duty, refused_orders, released_numbers, spoilt_nodes, summary, unmanned, verdict
@@ -54,20 +55,22 @@ class Reign:
     """One term. All that it knows is from this term; for one thread, but `figures` and `look` are for any."""
 
     def __init__(  # noqa: PLR0917 - collaborators
-        self, term: Term, cache: Cache, reader: SnapshotReader, policy: Policy, failpoint: Failpoint, log: Any
+        self, term: Term, cache: Cache, cluster: str, policy: Policy, failpoint: Failpoint, log: Any
     ) -> None:
         self.term = term
         self.took = 0.0
         """Seconds of the last look."""
         self.figures = Figures()
         self._cache = cache
-        self._reader = reader
+        self._cluster = cluster
+        self._reader = SnapshotReader(cache, cluster)
         self._policy = policy
         self._failpoint = failpoint
         self._log = log
         self._since = time.time()
         self._plan = Plan((), {}, {})
-        self._refused = False
+        self._refused = True
+        """What the last look wrote was refused, or there was none yet."""
         self._marked: set[str] | None = None
         """Instances whose status calls their definitions invalid; None: not read yet."""
         self._told: set[_Notice] = set()
@@ -75,7 +78,9 @@ class Reign:
     def govern(self) -> None:
         """Look at everything once. TermOver and FindingError as the term and the session raise them."""
         began = time.monotonic()
-        self._refused = False
+        if self._refused:  # may be for want of a folder, which somebody has removed
+            ensure_tree(self.term.session, self._cluster)
+            self._refused = False
         snapshot = self._reader.read()
         plan = decide(snapshot, time.time(), self._policy, self._since)
         self._tell(snapshot, plan)

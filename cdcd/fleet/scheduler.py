@@ -13,7 +13,6 @@ from cdcd.fleet.election import Election, TermOver
 from cdcd.fleet.plan import Policy
 from cdcd.fleet.reign import SHORTEST_PAUSE, Reign
 from cdcd.fleet.session import Session
-from cdcd.fleet.snapshot import SnapshotReader
 from cdcd.fleet.trouble import ZooKeeperAway
 from cdcd.observe.failpoints import Failpoint, off
 from cdcd.observe.metrics import ServerMetrics
@@ -109,8 +108,7 @@ class Scheduler:
             self._reign = None
             return self._interval
         if self._reign is None or self._reign.term is not term:
-            reader = SnapshotReader(self._cache, self._cluster)
-            self._reign = Reign(term, self._cache, reader, self._policy, self._failpoint, self._log)
+            self._reign = Reign(term, self._cache, self._cluster, self._policy, self._failpoint, self._log)
         self._reign.govern()
         return self._reign.pause(self._interval)
 
