@@ -81,6 +81,17 @@ def _group_of(pid: int) -> int | None:
     return None if state == "Z" else int(group)
 
 
+@dataclass(frozen=True, slots=True)
+class RunningWorker:
+    """A worker process as its lock names it."""
+
+    pid: int
+    server: str
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+
 @dataclass(slots=True)
 class Fleet:
     """Servers that share a chroot and a cluster name which nobody else uses."""
@@ -113,6 +124,12 @@ class Fleet:
         if self._tree is None:
             self._tree = Tree(self.zookeeper, self.chroot)
         return self._tree
+
+    def reconnect(self) -> None:
+        """Look at the tree with another client: a ZooKeeper that was built anew refuses who has seen more than it."""
+        if self._tree is not None:
+            self._tree.close()
+            self._tree = None
 
     def start(self, server: str, *, failpoint: str | None = None, **fleet: Any) -> Server:
         """Start a server (again); `fleet` are `[fleet]` settings of its own. Returns at once."""
@@ -166,8 +183,7 @@ class Fleet:
         """Kill whatever still runs, also what is stopped."""
         for process in self.started:
             process.kill_all()
-        if self._tree is not None:
-            self._tree.close()
+        self.reconnect()
 
     def withhold(self, server: str, instance: str) -> None:
         """Take the credential of an instance away from a server: it cannot start that instance."""
@@ -212,9 +228,10 @@ class Fleet:
         """Server whose worker holds the lock."""
         return self.tree.content(f"/state/{name}/running").get("server")
 
-    def worker_pid(self, name: str) -> int | None:
-        """Of the process that holds the lock."""
-        return self.tree.content(f"/state/{name}/running").get("pid")
+    def worker_of(self, name: str) -> RunningWorker:
+        """The process that holds the lock; somebody has to."""
+        node = until(lambda: self.tree.content(f"/state/{name}/running") or None, f"somebody runs {name}")
+        return RunningWorker(int(node["pid"]), str(node["server"]))
 
     def schedule(self, name: str) -> dict[str, Any]:
         """The schedule node."""

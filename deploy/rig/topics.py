@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 _QUIET = {"log_level": 2, "socket.timeout.ms": 10000}
@@ -94,6 +94,16 @@ def _record(message: Message) -> Record:
     key = message.key()
     assert key is None or isinstance(key, bytes)
     return Record(topic, partition, offset, key, value, message.timestamp()[1])
+
+
+def committed(bootstrap: str, topics: list[str]) -> int:
+    """How far all partitions of `topics` together have come for a read_committed consumer."""
+    try:
+        return sum(ends(bootstrap, partitions_of(bootstrap, topics), "read_committed").values())
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+            raise
+        return committed(bootstrap, topics)  # of a topic that was made a moment ago
 
 
 def _refuse_open_transactions(bootstrap: str, places: list[TopicPartition]) -> None:

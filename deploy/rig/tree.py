@@ -95,3 +95,24 @@ def _content(data: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def session_password(session: int) -> bytes:
+    """What ZooKeeper hands out with a session: java.util.Random, seeded with its id (SessionTrackerImpl, `superSecret`)."""
+    state, words = ((session ^ 0xB3415C00) ^ 0x5DEECE66D) & (1 << 48) - 1, []
+    for _ in range(4):
+        state = (state * 0x5DEECE66D + 0xB) & (1 << 48) - 1
+        words.append((state >> 16 & 0xFFFFFFFF).to_bytes(4, "little"))
+    return b"".join(words)
+
+
+def expire(hosts: str, session: int) -> None:
+    """End somebody's session: a second client takes it over and closes it, and its ephemeral nodes are gone."""
+    client = KazooClient(hosts, client_id=(session, session_password(session)))
+    if not client.start_async().wait(30):
+        raise TreeAway(f"nobody answers at {hosts}")
+    taken = client.client_id
+    client.stop()
+    client.close()
+    if taken is None or taken[0] != session:
+        raise AssertionError(f"session {session:#x} could not be taken over")
