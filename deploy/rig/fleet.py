@@ -81,17 +81,6 @@ def _group_of(pid: int) -> int | None:
     return None if state == "Z" else int(group)
 
 
-@dataclass(frozen=True, slots=True)
-class RunningWorker:
-    """A worker process as its lock names it."""
-
-    pid: int
-    server: str
-
-    def send(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
-
-
 @dataclass(slots=True)
 class Fleet:
     """Servers that share a chroot and a cluster name which nobody else uses."""
@@ -228,10 +217,9 @@ class Fleet:
         """Server whose worker holds the lock."""
         return self.tree.content(f"/state/{name}/running").get("server")
 
-    def worker_of(self, name: str) -> RunningWorker:
-        """The process that holds the lock; somebody has to."""
-        node = until(lambda: self.tree.content(f"/state/{name}/running") or None, f"somebody runs {name}")
-        return RunningWorker(int(node["pid"]), str(node["server"]))
+    def worker_pid(self, name: str) -> int:
+        """Of the process that holds the lock; somebody has to."""
+        return int(until(lambda: self.tree.content(f"/state/{name}/running").get("pid"), f"somebody runs {name}"))
 
     def schedule(self, name: str) -> dict[str, Any]:
         """The schedule node."""

@@ -1,4 +1,4 @@
-"""Must-show 4: a stopped and replaced worker, and a late `init_transactions`, on the real broker."""
+"""Must-show 3.4: a stopped and replaced worker, and a late `init_transactions`, on the real broker."""
 
 import signal
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ def _left(worker: Worker) -> None:
     assert "instance.replaced" in [line["event"] for line in worker.log()], worker.said()
 
 
-@pytest.mark.must_show(4)
+@pytest.mark.must_show("3.4")
 def test_a_stopped_and_replaced_worker_publishes_nothing_more(make_instance: MakeInstance, figures: Figures) -> None:
     """Stopped in mid-transaction: with messages sent, their commit not yet asked for."""
     instance = make_instance("zombie")
@@ -85,7 +85,7 @@ def test_a_stopped_and_replaced_worker_publishes_nothing_more(make_instance: Mak
     figures({"replaced_exit_code": first.code, "epochs": sorted(set(epochs)), "messages": report.messages})
 
 
-@pytest.mark.must_show(4)
+@pytest.mark.must_show("3.4")
 def test_a_worker_stopped_at_any_moment_leaves_too(make_instance: MakeInstance) -> None:
     """SIGSTOP from outside."""
     instance = make_instance("zombie-idle")
@@ -101,7 +101,7 @@ def test_a_worker_stopped_at_any_moment_leaves_too(make_instance: MakeInstance) 
         scene.close(second)
 
 
-@pytest.mark.must_show(4)
+@pytest.mark.must_show("3.4")
 def test_a_late_init_of_an_older_epoch_does_not_stop_the_rightful_one(
     make_instance: MakeInstance, figures: Figures
 ) -> None:

@@ -1,5 +1,6 @@
 """Must-show 4.5: sessions that end, processes that are stopped in their tracks, a ZooKeeper that comes back or begins anew."""
 
+import os
 import signal
 import time
 
@@ -70,10 +71,10 @@ def test_a_worker_is_stopped_for_a_moment(make_fleet: MakeFleet, mysql: MysqlSer
         scene.publishes_on()
         epoch = scene.epoch
         for _ in range(3):
-            worker = fleet.worker_of(scene.name)
-            worker.send(signal.SIGSTOP)
+            worker = fleet.worker_pid(scene.name)
+            os.kill(worker, signal.SIGSTOP)
             time.sleep(SHORT)
-            worker.send(signal.SIGCONT)
+            os.kill(worker, signal.SIGCONT)
             scene.publishes_on()
         assert scene.epoch == epoch
         report = scene.close()
@@ -87,11 +88,11 @@ def test_a_worker_is_stopped_too_long(make_fleet: MakeFleet, mysql: MysqlServer,
     with under_load(fleet, "long-stop", mysql, "test_a_worker_is_stopped_too_long") as scene:
         scene.publishes_on()
         owner = scene.lock_owner()
-        worker = fleet.worker_of(scene.name)
-        worker.send(signal.SIGSTOP)
+        worker = fleet.worker_pid(scene.name)
+        os.kill(worker, signal.SIGSTOP)
         until(lambda: scene.lock_owner() != owner, "its session is over")
         time.sleep(SHORT)
-        worker.send(signal.SIGCONT)
+        os.kill(worker, signal.SIGCONT)
         _another_holding(scene, owner)
         scene.publishes_on()
         report = scene.close()

@@ -1,4 +1,4 @@
-"""Must-show 5: kill -9 at random moments and at each failpoint."""
+"""Must-show 3.5: kill -9 at random moments and at each failpoint."""
 
 import os
 
@@ -21,7 +21,7 @@ def test_every_failpoint_is_in_the_loop() -> None:
     assert sorted(FAILPOINTS + OF_THE_FLEET) == sorted(NAMES)
 
 
-@pytest.mark.must_show(5)
+@pytest.mark.must_show("3.5")
 @pytest.mark.timeout(600)
 def test_kills_lose_and_repeat_nothing(make_instance: MakeInstance, figures: Figures) -> None:
     instance = make_instance("kills", overrides={"sink": SMALL_PARTS})
@@ -30,7 +30,7 @@ def test_kills_lose_and_repeat_nothing(make_instance: MakeInstance, figures: Fig
 
 
 @pytest.mark.prove
-@pytest.mark.must_show(5)
+@pytest.mark.must_show("3.5")
 @pytest.mark.timeout(1800)
 def test_thirty_kills_lose_and_repeat_nothing(make_instance: MakeInstance, figures: Figures) -> None:
     instance = make_instance("kills30", overrides={"sink": SMALL_PARTS})

@@ -1,4 +1,4 @@
-"""Must-show 5: `start: latest` and `start: {time: ...}` with a kill before the first commit of rows lose nothing.
+"""Must-show 3.5: `start: latest` and `start: {time: ...}` with a kill before the first commit of rows lose nothing.
 
 The promise starts with the claim: once a worker has committed its first, position-only transaction, every later row
 counts, whatever happens before the first row is published.
@@ -46,7 +46,7 @@ def _claimed(instance: Instance) -> bool:
         return False
 
 
-@pytest.mark.must_show(5)
+@pytest.mark.must_show("3.5")
 @pytest.mark.parametrize("failpoint", BEFORE_ROWS)
 def test_latest_is_pinned_before_the_first_row(make_instance: MakeInstance, failpoint: str) -> None:
     instance = make_instance("latest")
@@ -67,7 +67,7 @@ def test_latest_is_pinned_before_the_first_row(make_instance: MakeInstance, fail
     assert report.messages == 100
 
 
-@pytest.mark.must_show(5)
+@pytest.mark.must_show("3.5")
 @pytest.mark.parametrize("failpoint", [*BEFORE_CLAIM, *BEFORE_ROWS])
 def test_a_start_by_time_survives_a_kill(make_instance: MakeInstance, failpoint: str) -> None:
     instance = make_instance("time")

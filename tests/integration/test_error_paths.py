@@ -1,4 +1,4 @@
-"""Must-show 7: what is wrong in the operator's systems is said once in the log, and stands in /status with its remedy."""
+"""Must-show 3.7: what is wrong in the operator's systems is said once in the log, and stands in /status with its remedy."""
 
 import random
 import time
@@ -25,7 +25,7 @@ from deploy.rig.worker import Instance, Worker, until
 from tests.instances import MakeInstance, source_of
 from tests.servers import KafkaFactory, KafkaServer, MysqlFactory
 
-pytestmark = pytest.mark.must_show(7)
+pytestmark = pytest.mark.must_show("3.7")
 
 QUIET_SECONDS = 3
 """How long a parked instance is watched for saying it again."""

@@ -20,7 +20,7 @@ from tests.instances import Figures
 from tests.integration.type_corpus import CORPUS, Case
 from tests.servers import MysqlFactory, MysqlServer
 
-pytestmark = pytest.mark.must_show(3)
+pytestmark = pytest.mark.must_show("3.3")
 
 COMMAND = (sys.executable, "-c", "from cdcd.cli.cdcd import main; main()")
 

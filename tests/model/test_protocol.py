@@ -70,6 +70,7 @@ def test_the_protocol_holds(bounds: Bounds) -> None:
     assert not found.broken, found.account()
 
 
+@pytest.mark.must_show("4.13")
 @pytest.mark.parametrize("protection", MUTATIONS)
 def test_a_protection_left_out_breaks(protection: Protection) -> None:
     bounds, invariant = MUTATIONS[protection]
@@ -86,6 +87,7 @@ def test_a_second_line_of_defence(second: Protection) -> None:
 
 
 @pytest.mark.prove
+@pytest.mark.must_show("4.13")
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     "bounds",
