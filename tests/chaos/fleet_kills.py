@@ -1,7 +1,6 @@
 """Servers and workers of a fleet are killed again and again under load: how long until somebody else publishes."""
 
 import json
-import os
 import secrets
 import signal
 import time
@@ -70,7 +69,10 @@ class Kills:
             until(lambda: time.monotonic() > ready, "the workers have lived for a while", HEALTHY + 1)
         server, name = self._choose(victim)
         epoch = self._epoch(name)
-        hit = {"worker": lambda: os.kill(self._pid(name), signal.SIGKILL), "server_alone": server.kill}
+        hit = {
+            "worker": lambda: self._fleet.worker_of(name).send(signal.SIGKILL),
+            "server_alone": server.kill,
+        }
         at = time.time()
         hit.get(victim, server.kill_all)()
         self._kills.append(Kill(victim, name, at * 1000, epoch))
@@ -94,9 +96,6 @@ class Kills:
         others = [name for name in names if self._fleet.runner(name) != leader] or names
         name = others[len(self._kills) % len(others)]
         return self._fleet.servers[str(self._fleet.runner(name))], name
-
-    def _pid(self, name: str) -> int:
-        return until(lambda: self._fleet.worker_pid(name), f"{name} has an owner")
 
     def _epoch(self, name: str) -> int:
         return int(self._fleet.tree.content(f"/state/{name}/epoch").get("epoch", 0))
