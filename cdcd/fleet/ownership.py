@@ -2,8 +2,8 @@
 
 Two threads. The hot thread takes the lock, claims the epoch, asks before each commit. The keeper asks ZooKeeper six times in a
 session timeout whether the lock is still ours, which is all that extends the lease; it watches the schedule node, the
-definition and the standby node; and it writes what people look at. What it finds out it leaves in `_over`, `_doubt` and
-`_order`, for the hot thread to find.
+definition and the standby node; and it writes what people look at. What it finds out it leaves in the Holding and in
+`order`, for the hot thread to find.
 """
 
 import os
@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import orjson
 import structlog
@@ -23,7 +22,7 @@ from cdcd.config.zookeeper import ZooKeeper
 from cdcd.errors import CdcdError, FindingError, HoldingLost, NotOwner
 from cdcd.fleet import paths
 from cdcd.fleet.cache import Cache
-from cdcd.fleet.lease import Lease
+from cdcd.fleet.holding import Holding, Role
 from cdcd.fleet.mirror import PositionMirror, StatusNote
 from cdcd.fleet.nodes import Epoch, Mirror, Request, Running, Schedule, Standby, Status, decode, encode
 from cdcd.fleet.session import (
@@ -39,8 +38,6 @@ from cdcd.fleet.session import (
 )
 from cdcd.fleet.stance import Order, order, stance
 from cdcd.observe.failpoints import Failpoint
-
-Role = Literal["waiting", "standby", "owner"]
 
 STEP_SECONDS = 0.2
 """Longest that a waiting hot thread does not look whether it is to stop."""
@@ -68,7 +65,6 @@ class ZooKeeperOwnership:
         stuck: Callable[[str], None],
     ) -> None:
         self.nonce = secrets.token_hex(8)
-        self.role: Role = "waiting"
         self.order: Order | None = None
         self._instance, self._server = instance, server
         self._proceed, self._news, self._failpoint, self._stuck = proceed, news, failpoint, stuck
@@ -76,18 +72,9 @@ class ZooKeeperOwnership:
         self._cache = Cache(self._session)
         self._mirror = PositionMirror(self._session, instance, failpoint)
         self._status = StatusNote(self._session, instance, self._cache.changed.set)
-        self._lease = Lease()
-        self._lock: Stored | None = None
-        self._epoch: tuple[int, int] | None = None
-        """Of this holding: the epoch and the version of its node."""
-        self._over: str | None = None
-        """Why this process is no owner any more, for good."""
-        self._doubt: str | None = "the lock was not taken yet"
-        """Why the lock has to be confirmed by `acquire` first."""
-        self._doubting = threading.Lock()
-        self._heard = True
-        """Whether the hot thread knows that it may not publish."""
-        self._unheard_since: float | None = None
+        self._holding = Holding()
+        self._renewed_at = 0.0
+        """When the keeper last asked for the lock."""
         self._schedule: Schedule | None = None
         self._standby: Standby | None = None
         self._definition: Stored | None = None
@@ -99,6 +86,11 @@ class ZooKeeperOwnership:
         self._log = structlog.get_logger().bind(sync_instance=instance)
 
     # ---------------------------------------------------------------- the process around the instance
+
+    @property
+    def role(self) -> Role:
+        """What it is now. No I/O."""
+        return self._holding.role
 
     @property
     def session(self) -> tuple[int, bytes]:
@@ -135,7 +127,8 @@ class ZooKeeperOwnership:
             self._mirror.hurry()
             self._status.hurry()
             try:
-                self._write()
+                self._write_mirror()
+                self._write_status()
             except CdcdError as error:
                 self._log.warning("ownership.closing", reason=str(error))
         self._session.close(CLOSE_SECONDS)
@@ -147,34 +140,30 @@ class ZooKeeperOwnership:
 
         NotOwner: the schedule names this server no more. FindingError: ZooKeeper does not let us.
         """
-        self._heard = True
+        self._holding.hear()
         while True:
             self._stirred.clear()
             self._proceed()
-            self._refuse_if_over()
+            self._holding.refuse_if_over()
             try:
                 if self._try():
-                    self._heard = False
                     return
             except ZooKeeperAway as error:
-                self._doubt = str(error.finding)
+                self._holding.doubt(str(error.finding))
             self._pause(self._session.timeout / 6)
 
     def claim(self, newest: PositionRecord | None) -> int:
         """The epoch of this holding: above the lock's transaction id, all before it and `newest`. Stored in ZooKeeper."""
-        while self._epoch is None:
-            self.check()
-            assert self._lock is not None
+        holding = self._holding
+        while holding.epoch is None:
+            holding.check()
+            assert holding.lock is not None
             with _Asking():
                 found = self._session.get(paths.epoch(self._instance), confirmed=True)
                 before = decode(Epoch, found.data) if found else None
-                epoch = max(
-                    self._lock.created,
-                    (before.epoch if before else 0) + 1,
-                    (newest.epoch if newest else 0) + 1,
-                )
-                self._claim(epoch, found)
-        return self._epoch[0]
+                epochs = (before.epoch if before else 0, newest.epoch if newest else 0)
+                self._claim(max(holding.lock.created, *(epoch + 1 for epoch in epochs)), found)
+        return holding.epoch[0]
 
     def confirm(self) -> None:
         """Ask ZooKeeper. NotOwner if the lock is not ours, HoldingLost if there is no answer."""
@@ -185,13 +174,7 @@ class ZooKeeperOwnership:
 
     def check(self) -> None:
         """What is known here, without asking: NotOwner, or HoldingLost if the lock has to be confirmed first."""
-        over, doubt = self._over, self._doubt
-        if over is None and doubt is None and self._lease.left(boottime()) > 0:
-            return
-        self._heard = True
-        if over is not None:
-            raise NotOwner(over)
-        raise HoldingLost(doubt or "the lease is over: ZooKeeper has not confirmed the lock in time")
+        self._holding.check()
 
     def hand_over(self) -> bool:
         """Give the lock to the standby. False: it, the schedule node or our epoch has changed; `acquire` and go on."""
@@ -200,24 +183,25 @@ class ZooKeeperOwnership:
         with _Asking():
             found = self._session.many((running, schedule_path, standby_path))
             lock, schedule, standby = (found[path] for path in (running, schedule_path, standby_path))
-            if lock is None or schedule is None or standby is None or not self._mine(lock) or self._epoch is None:
+            held, epoch = self._holding.lock, self._holding.epoch
+            if lock is None or schedule is None or standby is None or epoch is None:
                 return False
-            named = decode(Schedule, schedule.data)
-            ready = decode(Standby, standby.data)
-            if order(self._server, named, ready, redefined=False) != "hand_over":
+            named, ready = decode(Schedule, schedule.data), decode(Standby, standby.data)
+            given_up = order(self._server, named, ready, redefined=False) == "hand_over"
+            if not given_up or not self._holding.is_lock(lock, self._session.id):
                 return False
-            held, self._lock = self._lock, None  # so that the keeper does not take it for lost
-            given = self._session.multi(
+            self._holding.lock = None  # so that the keeper does not take it for lost
+            done = self._session.multi(
                 Check(standby_path, standby.version),
                 Check(schedule_path, schedule.version),
-                Check(paths.epoch(self._instance), self._epoch[1]),
+                Check(paths.epoch(self._instance), epoch[1]),
                 Delete(running, lock.version),
             )
-        if not given:
-            self._lock = held
+        if not done:
+            self._holding.lock = held
             return False
         self._end("handed over")
-        self._log.info("lock.handed_over", reason=f"to {ready.server if ready else ''}", epoch=self._epoch[0])
+        self._log.info("lock.handed_over", reason=f"to {ready.server if ready else None}", epoch=epoch[0])
         return True
 
     def stored(self, record: PositionRecord) -> None:
@@ -246,8 +230,9 @@ class ZooKeeperOwnership:
             standing = decode(Request, found.data) if found else None
             if found is None or standing is None or standing.id != request.id:
                 return
-            if self._epoch is None or not self._session.multi(
-                Check(paths.epoch(self._instance), self._epoch[1]), Delete(path, found.version)
+            epoch = self._holding.epoch
+            if epoch is None or not self._session.multi(
+                Check(paths.epoch(self._instance), epoch[1]), Delete(path, found.version)
             ):
                 raise HoldingLost("the order that was served has changed, or the epoch")
 
@@ -259,11 +244,9 @@ class ZooKeeperOwnership:
         found = self._session.many((running, schedule_path, standby_path), self._stir)
         lock, schedule, standby = (found[path] for path in (running, schedule_path, standby_path))
         if lock is not None and lock.owner == self._session.id:
-            self._verify()
-            return self._doubt is None
-        if self._lock is not None:
-            self._end("the lock was lost")
-            self._refuse_if_over()
+            return self._verify()
+        if self._holding.lock is not None:
+            self._lose()
         named = decode(Schedule, schedule.data) if schedule else None
         if schedule is not None and named is None:
             return False  # garbage: the scheduler will write it anew
@@ -278,7 +261,7 @@ class ZooKeeperOwnership:
                 assert named is not None
                 self._stand_by(named.generation, standby)
             case "wait":
-                self.role = "waiting"
+                self._holding.role = "waiting"
         return False
 
     def _take(self, schedule: Stored, standby: Stored | None) -> bool:
@@ -294,8 +277,7 @@ class ZooKeeperOwnership:
         if not self._session.multi(*operations):
             self._stirred.set()  # something has changed: look again at once
             return False
-        self._verify()
-        return self._doubt is None
+        return self._verify()
 
     def _stand_by(self, generation: int, standby: Stored | None) -> None:
         path, data = paths.standby(self._instance), encode(Standby(self._server, generation))
@@ -305,53 +287,45 @@ class ZooKeeperOwnership:
             mine = standby.data == data or self._session.set(path, data, standby.version)
         else:
             mine = False  # of a successor that was named before, or of a killed worker of ours: it will go
-        self.role = "standby" if mine else "waiting"
+        self._holding.role = "standby" if mine else "waiting"
 
-    def _verify(self) -> None:
-        """Ask whose the lock is, extend the lease; the first time it begins a holding."""
-        sent, breaks = boottime(), self._session.breaks
+    def _verify(self) -> bool:
+        """Ask whose the lock is. Whether it is ours beyond doubt; the first time that begins a holding."""
+        sent, doubts, holding = boottime(), self._holding.doubts, self._holding
         lock = self._session.get(paths.running(self._instance), confirmed=True)
-        if lock is None or lock.owner != self._session.id or (self._lock is not None and not self._mine(lock)):
-            if self._lock is not None:
-                self._end("the lock was lost")
-                self._refuse_if_over()
-            return
-        self._lease.extend(sent, self._session.timeout)
-        if self._lock is None:
+        if holding.lock is None and lock is not None and lock.owner == self._session.id:
             self._begin(lock)
-        with self._doubting:
-            if self._session.breaks == breaks:
-                self._doubt = None
+        if not holding.is_lock(lock, self._session.id):
+            if holding.lock is not None:
+                self._lose()
+            return False
+        return holding.confirmed(sent, self._session.timeout, doubts)
 
     def _begin(self, lock: Stored) -> None:
-        self._lock, self._epoch, self.role = lock, None, "owner"
+        self._holding.begin(lock)
         self._mirror.hurry()
         self._log.info("lock.acquired", reason=f"transaction {lock.created:#x}")
         self._failpoint("lock.acquired")
         self._cache.changed.set()
+
+    def _lose(self) -> None:
+        self._end("the lock was lost: somebody removed it")
+        self._holding.refuse_if_over()
 
     def _claim(self, epoch: int, found: Stored | None) -> None:
         """By compare-and-set; refused means that somebody else writes there: look again."""
         path, data = paths.epoch(self._instance), encode(Epoch(epoch))
         if found is None:
             if self._session.multi(Create(path, data)):
-                self._epoch = epoch, 0
+                self._holding.epoch = epoch, 0
         elif self._session.set(path, data, found.version):
-            self._epoch = epoch, found.version + 1
+            self._holding.epoch = epoch, found.version + 1
         else:
             self._verify()
 
-    def _mine(self, lock: Stored) -> bool:
-        return self._lock is not None and (lock.owner, lock.created) == (self._session.id, self._lock.created)
-
     def _end(self, reason: str) -> None:
-        self._over, self.role, self._lock = reason, "waiting", None
-        self._lease.end()
+        self._holding.end(reason)
         self._news()
-
-    def _refuse_if_over(self) -> None:
-        if self._over is not None:
-            raise NotOwner(self._over)
 
     def _watched_paths(self) -> tuple[str, str, str]:
         return paths.running(self._instance), paths.schedule(self._instance), paths.standby(self._instance)
@@ -364,43 +338,49 @@ class ZooKeeperOwnership:
         deadline = time.monotonic() + seconds
         while not self._stirred.wait(STEP_SECONDS) and time.monotonic() < deadline:
             self._proceed()
-            self._refuse_if_over()
+            self._holding.refuse_if_over()
 
     # ---------------------------------------------------------------- the keeper
 
     def _keep(self) -> None:
         while not self._closing.is_set():
             try:
-                self._keep_lock()
-                self._look()
-                self._write()
+                for step in (self._look, self._write_mirror, self._write_status):
+                    self._renew()
+                    step()
             except ZooKeeperAway:
                 pass  # told by the session; the lease runs
             except FindingError as error:
                 self._log.warning("ownership.trouble", reason=str(error.finding), finding=error.finding.code)
             except Exception as error:  # noqa: BLE001 - a defect must not leave a worker without a keeper
-                self._log.exception("ownership.failed")
+                self._log.exception("ownership.failed", reason="a defect of cdcd: please report it with this log")
                 self._end(f"the keeper failed: {error}")
                 return
-            self._watch_over_hot_thread()
-            self._cache.wait(self._session.timeout / 6)
+            if self._holding.unheard(self._session.timeout / 3):
+                self._stuck("the lease is over, and the thread that publishes has not looked at it since")
+            self._cache.wait(max(0.0, self._renewed_at + self._session.timeout / 6 - boottime()))
 
-    def _keep_lock(self) -> None:
-        """One request: an answer by the leader shows that the session lives, the unfired watch that the lock was not deleted."""
-        held, path = self._lock, paths.running(self._instance)
+    def _renew(self) -> None:
+        """Six times in a session timeout, also where each answer takes long.
+
+        One request: an answer by the leader shows that the session lives, the unfired watch that the lock was not deleted.
+        """
+        sent, held, path = boottime(), self._holding.lock, paths.running(self._instance)
+        if sent < self._renewed_at + self._session.timeout / 6:
+            return
+        self._renewed_at = sent
         if held is None:
             return
-        sent = boottime()
         self._session.sync(path)
         lock = self._cache.node(path)
-        if lock is None or not self._mine(lock):  # or its watch has not come through yet
+        if not self._holding.is_lock(lock, self._session.id):  # or its watch has not come through yet
             lock = self._session.get(path, confirmed=True)
-        if self._lock is not held:
+        if self._holding.lock is not held:
             return  # handed over meanwhile
-        if lock is None or not self._mine(lock):
-            self._end("the lock was lost")
+        if self._holding.is_lock(lock, self._session.id):
+            self._holding.extend(sent, self._session.timeout)
         else:
-            self._lease.extend(sent, self._session.timeout)
+            self._end("the lock was lost: somebody removed it")
 
     def _look(self) -> None:
         """At schedule, definition and standby; costs no request while nothing changes."""
@@ -422,31 +402,26 @@ class ZooKeeperOwnership:
         redefined = definition is not None and self._definition_read not in {None, definition.changed}
         wanted = order(self._server, self._schedule, self._standby, redefined=redefined)
         if self.role != "owner":
-            if wanted == "leave" and self._over is None and self._lock is None:
+            if wanted == "leave" and self._holding.over is None and self._holding.lock is None:
                 self._end(f"the schedule does not name {self._server}")
             wanted = None
         if wanted != self.order:
             self.order = wanted
             self._news()
 
-    def _write(self) -> None:
-        """Mirror, while there is an epoch to fence it with; status, unless somebody else runs the instance."""
-        if self._lock is not None and self._epoch is not None and not self._mirror.write(self._epoch[1]):
-            found = self._session.get(paths.epoch(self._instance), confirmed=True)
-            if found is not None and found.version != self._epoch[1]:
-                self._end("a greater epoch was claimed")
-        if self._lock is not None or self._cache.node(paths.running(self._instance)) is None:
-            self._status.write()
+    def _write_mirror(self) -> None:
+        """While there is an epoch to fence it with."""
+        epoch = self._holding.epoch
+        if self._holding.lock is None or epoch is None or self._mirror.write(epoch[1]):
+            return
+        found = self._session.get(paths.epoch(self._instance), confirmed=True)
+        if found is not None and found.version != epoch[1]:
+            self._end("a greater epoch was claimed")
 
-    def _watch_over_hot_thread(self) -> None:
-        """By when the session may be over, the hot thread must have heard of it. It looks all the time, unless it hangs."""
-        if self._lock is None or self._heard or self._lease.left(boottime()) > 0:
-            self._unheard_since = None
-        elif self._unheard_since is None:
-            self._unheard_since = time.monotonic()
-        elif time.monotonic() - self._unheard_since > self._session.timeout / 3:
-            self._heard = True
-            self._stuck("the lease is over, and the thread that publishes has not looked at it since")
+    def _write_status(self) -> None:
+        """Unless somebody else runs the instance."""
+        if self._holding.lock is not None or self._cache.node(paths.running(self._instance)) is None:
+            self._status.write()
 
     # ---------------------------------------------------------------- kazoo's thread
 
@@ -454,10 +429,9 @@ class ZooKeeperOwnership:
         if self._closing.is_set() or state == "connected":
             self._stirred.set()
             return
-        with self._doubting:  # after `breaks` was raised: an answer from before does not take this back
-            self._doubt = "the connection to ZooKeeper is suspended"
+        self._holding.doubt("the connection to ZooKeeper is suspended")
         if state == "lost":
-            self._over = "the ZooKeeper session is over"
+            self._holding.over = "the ZooKeeper session is over"
         self._failpoint("zk.suspended")
         self._stirred.set()
         self._news()
