@@ -44,7 +44,7 @@ def cost_of(fleet: Fleet, server: Server, seconds: float) -> Cost:
     since = time.monotonic()
     until(lambda: time.monotonic() - since > QUIET, "it is quiet", QUIET + 1)
     pids = server.group()
-    workers = {fleet.worker_of(name).pid for name in fleet.instances}
+    workers = {fleet.worker_pid(name) for name in fleet.instances}
     before, since = _processor(pids), time.monotonic()
     until(lambda: time.monotonic() - since > seconds, "it is measured", seconds + 1)
     used, passed = _processor(pids) - before, time.monotonic() - since
