@@ -16,11 +16,15 @@ from kazoo.client import KazooClient, TransactionRequest
 from kazoo.exceptions import (
     AuthFailedError,
     BadVersionError,
+    ConnectionLoss,
+    InvalidACLError,
     NoAuthError,
     NodeExistsError,
     NoNodeError,
     NotEmptyError,
     SessionClosedRequireSaslError,
+    SessionExpiredError,
+    SessionMovedError,
     ZookeeperError,
 )
 from kazoo.handlers.threading import AsyncResult, KazooTimeoutError
@@ -37,6 +41,7 @@ from cdcd.fleet.trouble import (
     slow,
     suspended,
     too_large,
+    unexpected,
 )
 
 __all__ = [
@@ -252,7 +257,10 @@ class Session(Connection):
         return True
 
     def multi(self, *operations: Operation) -> bool:
-        """All or none; False: one was refused. The packet as a whole has to stay below 1 MB."""
+        """All or none; False: one was refused. All their data together has to stay below 1 MB."""
+        self._check_size(
+            operations[0].path, b"".join(each.data for each in operations if isinstance(each, Create | Set))
+        )
         request = self._usable().transaction()
         for operation in operations:
             self._add(request, operation)
@@ -266,10 +274,8 @@ class Session(Connection):
         path = self._at(operation.path)
         match operation:
             case Create(_, data, ephemeral):
-                self._check_size(path, data)
                 request.create(path, data, ephemeral=ephemeral)
             case Set(_, data, version):
-                self._check_size(path, data)
                 request.set_data(path, data, version)
             case Delete(_, version):
                 request.delete(path, version)
@@ -327,12 +333,14 @@ class Session(Connection):
             raise
         except NoAuthError:
             raise no_rights(self._at(path)) from None
-        except (AuthFailedError, SessionClosedRequireSaslError):
+        except (AuthFailedError, SessionClosedRequireSaslError, InvalidACLError):  # the last: who are we to own nodes?
             raise auth_failed(self._client_log.last_failure) from None
         except KazooTimeoutError:
             raise slow(self._patience) from None
+        except (ConnectionLoss, SessionExpiredError, SessionMovedError):
+            raise suspended(self._client_log.last_failure) from None
         except ZookeeperError as error:
-            raise suspended(self._client_log.last_failure or type(error).__name__) from None
+            raise unexpected(self._at(path), type(error).__name__) from None
 
     # ---------------------------------------------------------------- what kazoo tells
 

@@ -50,6 +50,14 @@ def no_rights(path: str) -> NoRights:
     )
 
 
+def unexpected(path: str, error: str) -> ZooKeeperAway:
+    return away(
+        "zookeeper-error",
+        f"ZooKeeper answered {error} when asked for {path}",
+        "Look at the ensemble's log; it is tried again by itself.",
+    )
+
+
 def auth_failed(last: str) -> FindingError:
     return _operator(
         "zookeeper-auth-failed",

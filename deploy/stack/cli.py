@@ -11,6 +11,7 @@ from deploy.stack.home import Home, StackError
 from deploy.stack.kafka import KafkaSettings
 from deploy.stack.mysql import MysqlSettings
 from deploy.stack.stack import SERVICES, Stack
+from deploy.stack.zookeeper import ZookeeperSettings
 
 ALL = f"which of {', '.join(SERVICES)} (all when none is named)"
 
@@ -55,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     up.add_argument("--kafka", action="append", metavar="KEY=VALUE", help="broker setting; repeatable")
     up.add_argument(
+        "--zookeeper", action="append", metavar="KEY=VALUE", help="setting of zoo.cfg, as tickTime=2000; repeatable"
+    )
+    up.add_argument(
         "--kafka-sasl", action="store_true", default=None, help="add a listener with accounts; ACLs in force"
     )
     up.add_argument("--kafka-heap", metavar="SIZE", help="Java heap of a broker (512m)")
@@ -77,7 +81,12 @@ def _parser() -> argparse.ArgumentParser:
 def _up(options: argparse.Namespace) -> int:
     started = time.monotonic()
     stack = Stack(options.name)
-    stack.up(*options.services, mysql=_mysql(options), kafka=_kafka(options, stack))
+    stack.up(
+        *options.services,
+        mysql=_mysql(options),
+        kafka=_kafka(options, stack),
+        zookeeper=_zookeeper(options),
+    )
     sys.stderr.write(f"{options.name}: up in {time.monotonic() - started:.1f} s\n")
     return _print_env(stack, "shell")
 
@@ -99,10 +108,14 @@ def _kafka(options: argparse.Namespace, stack: Stack) -> KafkaSettings | None:
     return stack.kafka_settings({key: value for key, value in named.items() if value is not None})
 
 
+def _zookeeper(options: argparse.Namespace) -> ZookeeperSettings | None:
+    return ZookeeperSettings(dict(_pair(item) for item in options.zookeeper)) if options.zookeeper else None
+
+
 def _pair(item: str) -> tuple[str, str]:
     key, separator, value = item.partition("=")
     if not separator:
-        raise StackError(f"--kafka {item}: write KEY=VALUE")
+        raise StackError(f"{item}: write KEY=VALUE")
     return key, value
 
 

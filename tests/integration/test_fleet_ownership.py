@@ -1,5 +1,9 @@
 """The lock of an instance with a real ZooKeeper: taking, losing, handing over, fencing."""
 
+import contextlib
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -7,6 +11,7 @@ import pytest
 
 from cdcd.binlog.gtid import GtidSet
 from cdcd.binlog.position import Position, PositionRecord
+from cdcd.config.network import parse_endpoint
 from cdcd.config.secrets import Credentials
 from cdcd.config.zookeeper import ZooKeeper
 from cdcd.errors import HoldingLost, NotOwner, Stopped
@@ -16,6 +21,7 @@ from cdcd.fleet.ownership import ZooKeeperOwnership
 from cdcd.fleet.session import Session, close_session
 from cdcd.observe.failpoints import off
 from tests.background import Background
+from tests.proxy import Proxy
 from tests.servers import ZookeeperFactory, ZookeeperServer
 from tests.waiting import until
 
@@ -471,3 +477,85 @@ def test_a_hot_thread_that_hangs_is_reported(server: ZookeeperServer, own_fleet:
     _holding(owner)
     _frozen(server, 0, lambda: until(lambda: owner.stuck_because))
     assert len(owner.stuck_because) == 1
+
+
+# ---------------------------------------------------------------- the owner in trouble: it stops before another may begin
+
+
+def test_an_owner_that_is_cut_off_stops_before_the_next_begins(
+    zookeeper: ZookeeperServer, background: Background
+) -> None:
+    endpoint = parse_endpoint(zookeeper.hosts)
+    ensemble = zookeeper.ensemble()
+    with Proxy(endpoint.host, endpoint.port) as proxy, contextlib.closing(Fleet(ensemble)) as fleet:
+        fleet.schedule("a")
+        cut_off = Owner(ensemble.model_copy(update={"hosts": (f"127.0.0.1:{proxy.port}",)}), "a")
+        cut_off.connect()
+        epoch = _holding(cut_off)
+        successor = fleet.owner("a")
+        taking = background.start(lambda: (_holding(successor), time.monotonic()))
+        assert not taking.done(0.5)
+        proxy.silent = True
+        until(lambda: _lost(cut_off))
+        stopped = time.monotonic()
+        next_epoch, began = taking.result()
+        assert stopped < began
+        assert next_epoch > epoch
+        proxy.silent = False
+        with pytest.raises(NotOwner):
+            cut_off.acquire()
+        cut_off.close()
+
+
+FROZEN_OWNER = """
+import sys, time
+from cdcd.config.secrets import Credentials
+from cdcd.config.zookeeper import ZooKeeper
+from cdcd.errors import HoldingLost, NotOwner
+from cdcd.fleet.ownership import ZooKeeperOwnership
+from cdcd.observe.failpoints import off
+from cdcd.observe.logging import Logs
+
+with Logs(sys.stderr):
+    owner = ZooKeeperOwnership(
+        ZooKeeper.model_validate_json(sys.argv[1]), Credentials(None), "orders", "a",
+        proceed=lambda: None, news=lambda: None, failpoint=off, stuck=lambda reason: None,
+    )
+    owner.connect()
+    owner.acquire()
+    owner.claim(None)
+    checked = 0.0
+    print("holding", flush=True)
+    try:
+        while True:
+            owner.check()
+            checked = time.clock_gettime(time.CLOCK_BOOTTIME)
+            time.sleep(0.001)
+    except (HoldingLost, NotOwner):
+        print(checked, flush=True)
+    try:
+        owner.acquire()
+    except NotOwner as error:
+        print(error, flush=True)
+    owner.close()
+"""
+
+
+def test_an_owner_that_was_stopped_for_longer_than_its_session_wakes_up_without_the_lock(
+    ensemble: ZooKeeper, fleet: Fleet
+) -> None:
+    fleet.schedule("a")
+    command = [sys.executable, "-c", FROZEN_OWNER, ensemble.model_dump_json()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            assert process.stdout.readline() == "holding\n"
+            process.send_signal(signal.SIGSTOP)
+            stopped = time.clock_gettime(time.CLOCK_BOOTTIME)
+            _holding(fleet.owner("a"))  # as soon as its session is over
+            process.send_signal(signal.SIGCONT)
+            last_check = float(process.stdout.readline())
+            assert last_check < stopped + 0.1, "not one more commit after it woke up"
+            assert process.stdout.readline().strip(), "it says why it is no owner any more"
+        finally:
+            process.kill()
