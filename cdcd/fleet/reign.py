@@ -12,12 +12,13 @@ from typing import Any
 from cdcd.config.problems import shown
 from cdcd.fleet import paths
 from cdcd.fleet.cache import Cache
+from cdcd.fleet.decision import decide
 from cdcd.fleet.election import Term
 from cdcd.fleet.nodes import Status, decode
 from cdcd.fleet.plan import Change, Plan, Policy
 from cdcd.fleet.registry import ensure_tree
 from cdcd.fleet.session import Operation
-from cdcd.fleet.snapshot import Snapshot, SnapshotReader, decide
+from cdcd.fleet.snapshot import Snapshot, SnapshotReader
 from cdcd.fleet.upkeep import Duty, refused_orders, released_numbers, spoilt_nodes, summary, unmanned, verdict
 from cdcd.fleet.writes import Portion, Writes
 from cdcd.observe.failpoints import Failpoint

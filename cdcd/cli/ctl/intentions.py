@@ -5,9 +5,10 @@ import time
 from cdcd.cli.ctl.reach import Reach
 from cdcd.fleet import paths
 from cdcd.fleet.cache import Cache
+from cdcd.fleet.decision import decide
 from cdcd.fleet.plan import Plan
 from cdcd.fleet.scheduler import policy_of
-from cdcd.fleet.snapshot import Snapshot, SnapshotReader, decide
+from cdcd.fleet.snapshot import Snapshot, SnapshotReader
 
 
 def intentions(reached: Reach) -> Plan:
