@@ -11,6 +11,9 @@ from cdcd.observe.metrics import InstanceMetrics
 
 INTERVAL = 5.0
 """Seconds."""
+QUIET_LOOKS = 6
+"""Each so many looks the source is asked although the position stands at what was its end: forty idle instances are not to
+cost it, or us, anything."""
 
 
 def bytes_behind(position: Position, status: ServerStatus, files: list[BinlogFile]) -> int:
@@ -32,6 +35,9 @@ class LagWatch:
         self._endpoint = endpoint
         self._position = position
         self._metrics = metrics
+        self._end: tuple[str, int] | None = None
+        """The source's end when nothing was behind it."""
+        self._looks = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
 
@@ -58,11 +64,15 @@ class LagWatch:
         position = self._position()
         if position is None or not position.file:
             return
+        self._looks += 1
+        if (position.file, position.end_offset) == self._end and self._looks % QUIET_LOOKS:
+            return
         status = read_status(connection)
         files = [] if position.file == status.file else binlog_files(connection)
         if self._ended.is_set():
             return
-        self._metrics.lag_bytes = bytes_behind(position, status, files)
+        self._metrics.lag_bytes = behind = bytes_behind(position, status, files)
+        self._end = None if behind else (status.file, status.offset)
         if position.gtid_set is not None:
             self._metrics.lag_transactions = status.gtid_executed.subtract(position.gtid_set).count()
 
