@@ -45,10 +45,21 @@ class Topics:
         self._trouble = Trouble()
         self._timeout = timeout
         self._brokers_checked = False
-        try:
-            self._admin = AdminClient(with_callbacks(config, self._trouble))
-        except KafkaException as error:
-            raise refused(error.args[0], Subject("set up the Kafka client")) from error
+        self._config = with_callbacks(config, self._trouble)
+        self._client: AdminClient | None = None
+
+    @property
+    def _admin(self) -> AdminClient:
+        if self._client is None:
+            try:
+                self._client = AdminClient(self._config)
+            except KafkaException as error:
+                raise refused(error.args[0], Subject("set up the Kafka client")) from error
+        return self._client
+
+    def rest(self) -> None:
+        """Let go of the client, whose threads cost something as long as it is there; the next question makes another."""
+        self._client = None
 
     def ensure(self, topic: str, partitions: int, replication: int, config: Mapping[str, str] | None = None) -> int:
         """Create `topic` unless it exists, wait until the cluster knows it; its actual number of partitions.

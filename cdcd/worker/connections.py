@@ -93,6 +93,10 @@ class Connections:
         """Make it, as the definition says by now, unless it is there; the number of partitions that it has."""
         return self._topics.ensure(topic, partitions, self._replication(definition))
 
+    def rest(self) -> None:
+        """Nothing happens: what is needed seldom may go."""
+        self._topics.rest()
+
     @property
     def part_interval(self) -> float:
         """Longest time inside one source transaction (worker/rule.py)."""

@@ -23,6 +23,9 @@ POLL_SECONDS = 0.1
 IDLE_SECONDS = 1.0
 """Longest wait while there is nothing to serve; whoever wants something wakes the stream."""
 
+REST_SECONDS = 5.0
+"""Without anything to store; then what is needed seldom is let go."""
+
 Outcome = Literal["end", "stopped", "hand_over", "leave", "reconfigure"]
 """The last three: as ordered, with everything stored that is published."""
 
@@ -73,6 +76,7 @@ class Pump:
         holding: Holding,
         figures: Figures,
         failpoint: Failpoint,
+        rest: Callable[[], None],
         end: End | None = None,
     ) -> None:
         self._stream = stream
@@ -86,6 +90,8 @@ class Pump:
         self._holding = holding
         self._figures = figures
         self._failpoint = failpoint
+        self._rest = rest
+        self._rests = False
         self._end = end
         self._last_commit = time.monotonic()
         self._stored = self._place()
@@ -151,6 +157,11 @@ class Pump:
         self._figures.look(self._stream, caught_up=idle and not self._decoder.in_transaction)
         if self._due(asked, step):
             self._commit()
+        if not idle:
+            self._rests = False
+        elif not self._rests and time.monotonic() - self._last_commit > REST_SECONDS:
+            self._rests = True
+            self._rest()
 
     def _publish(self, step: Step) -> None:
         if self._decoder.in_transaction and not self._decoder.rows_done:

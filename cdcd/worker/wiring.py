@@ -140,6 +140,7 @@ class Wiring:
             holding=held.holding,
             figures=self.figures,
             failpoint=self._failpoint,
+            rest=self._connections.rest,
             end=held.end,
         )
 

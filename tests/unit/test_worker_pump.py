@@ -77,6 +77,7 @@ def a_pump(
         holding=Holding(3, "nonce"),
         figures=Figures(InstanceMetrics()),
         failpoint=off,
+        rest=lambda: None,
         end=end,
     )
 
