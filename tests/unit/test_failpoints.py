@@ -46,7 +46,7 @@ def test_malformed_is_refused_by_name(spec: str) -> None:
 
 
 def test_unknown_name_is_refused_with_the_list() -> None:
-    with pytest.raises(FailpointError, match=r"kafka\.mid_rwos.*there are epoch\.claimed, "):
+    with pytest.raises(FailpointError, match=r"kafka\.mid_rwos.*there are lock\.acquired, "):
         Failpoints("kafka.mid_rwos=error")
 
 
