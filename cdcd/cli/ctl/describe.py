@@ -36,7 +36,8 @@ def describe(what: tuple[str, ...], config: Path | None, output: str) -> None:
         $ cdcctl describe server cdc-2
         $ cdcctl describe orders -o json | jq .status.finding
 
-    Exit status: 0 ok, 3 no such instance or server, 6 ZooKeeper does not answer; 1 other errors, 2 usage.
+    Exit status: 0 ok, 3 no such instance or server, 5 the settings are invalid, 6 ZooKeeper does not answer; 1 other
+    errors, 2 usage.
     """
     kind, name = _asked(what)
     with reach(config) as reached:

@@ -29,8 +29,8 @@ def drain(*, server: str, why: str, config: Path | None, dry_run: bool, wait: bo
         $ cdcctl drain cdc-2 --why "kernel update"
         $ cdcctl drain cdc-2 && ssh cdc-2 reboot
 
-    Exit status: 0 it is empty (also if it was drained before), 3 no such server, 6 not empty in time (a message says
-    what it still runs), or ZooKeeper does not answer; 1 other errors, 2 usage.
+    Exit status: 0 it is empty (also if it was drained before), 3 no such server, 5 the settings are invalid, 6 not
+    empty in time (a message says what it still runs), or ZooKeeper does not answer; 1 other errors, 2 usage.
     """
     with reach(config) as reached:
         operators = reached.operators
@@ -54,8 +54,8 @@ def uncordon(server: str, config: Path | None, dry_run: bool) -> None:
     Example:
         $ cdcctl uncordon cdc-2
 
-    Exit status: 0 ok (also if it was not drained), 3 no such server, 6 ZooKeeper does not answer; 1 other errors,
-    2 usage.
+    Exit status: 0 ok (also if it was not drained), 3 no such server, 5 the settings are invalid, 6 ZooKeeper does not
+    answer; 1 other errors, 2 usage.
     """
     with reach(config) as reached:
         _check_server(reached.operators, server)

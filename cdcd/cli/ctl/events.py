@@ -31,7 +31,8 @@ def events(names: tuple[str, ...], config: Path | None, output: str, watch: bool
         $ cdcctl events --watch
         $ cdcctl events -o json | jq -r '.[] | select(.event == "instance.parked")'
 
-    Exit status: 0 ok, 3 no such instance, 6 ZooKeeper does not answer; 1 other errors, 2 usage.
+    Exit status: 0 ok, 3 no such instance, 5 the settings are invalid, 6 ZooKeeper does not answer; 1 other errors, 2
+    usage.
     """
     with reach(config) as reached:
         existing(reached.operators, names)

@@ -55,7 +55,8 @@ def get(what: tuple[str, ...], config: Path | None, output: str, watch: bool, in
 
     With --watch a line is printed again when its state, server or reason changes.
 
-    Exit status: 0 ok, 3 no such instance or server, 6 ZooKeeper does not answer; 1 other errors, 2 usage.
+    Exit status: 0 ok, 3 no such instance or server, 5 the settings are invalid, 6 ZooKeeper does not answer; 1 other
+    errors, 2 usage.
     """
     kind, names = _asked(what)
     with reach(config) as reached:

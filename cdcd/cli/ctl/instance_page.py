@@ -1,6 +1,6 @@
 """What `cdcctl describe` says of an instance."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -120,10 +120,15 @@ def position_lines(mirror: Mirror, now: float) -> Iterator[tuple[str, str]]:
     yield "stored", f"{iso(mirror.at)} ({span(now - mirror.at)} ago), epoch {mirror.epoch}"
     if record.get("gtid_set"):
         yield "GTID set", str(record["gtid_set"])
-    yield "file", f"{record.get('file')}:{record.get('end_offset')} of server {record.get('server_uuid')}"
+    yield "file", place(record) + (f" of server {record['server_uuid']}" if record.get("server_uuid") else "")
     if record.get("txn"):
         yield "inside", f"transaction {record['txn']}, {record.get('rows_done')} row changes done"
     yield "seq", str(record.get("seq"))
+
+
+def place(record: Mapping[str, Any]) -> str:
+    """Binlog file and offset; a start by GTID set has none until something was read."""
+    return f"{record['file']}:{record.get('end_offset')}" if record.get("file") else "-"
 
 
 def event_lines(status: Status, last: int | None) -> list[tuple[str, str]]:

@@ -44,8 +44,9 @@ def move(*, name: str, server: str, config: Path | None, dry_run: bool, wait: bo
         $ cdcctl move orders --to cdc-2
 
     Exit status: 0 it runs there (also if it did before), 1 the scheduler refused, the server did not get ready (the
-    message says why), or other errors; 3 no such instance or server, 4 the instance is paused or parked, the server is
-    drained or down, or another order waits; 6 not done in time, or ZooKeeper does not answer; 2 usage.
+    message says why), or other errors; 3 no such instance or server, 4 the instance is paused or parked, the server
+    is drained or down, or another order waits; 5 the settings are invalid, 6 not done in time, or ZooKeeper does not
+    answer; 2 usage.
     """
     with reach(config) as reached:
         operators = reached.operators
@@ -76,7 +77,7 @@ def restart(names: tuple[str, ...], config: Path | None, dry_run: bool, wait: bo
         $ cdcctl restart orders
 
     Exit status: 0 they run anew, 1 one is parked, or other errors; 3 no such instance, 4 an instance is paused or
-    another order waits, 6 not done in time, or ZooKeeper does not answer; 2 usage.
+    another order waits, 5 the settings are invalid, 6 not done in time, or ZooKeeper does not answer; 2 usage.
     """
     with reach(config) as reached:
         operators = reached.operators

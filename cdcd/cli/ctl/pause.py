@@ -61,8 +61,8 @@ def resume(names: tuple[str, ...], config: Path | None, dry_run: bool, wait: boo
         $ cdcctl resume orders
         $ cdcctl resume orders crm --no-wait
 
-    Exit status: 0 it runs (also if it did before), 1 it is parked again, or other errors; 3 no such instance,
-    4 somebody else changed the definition meanwhile or another order waits, 5 the definition is invalid, 6 it does not
+    Exit status: 0 it runs (also if it did before), 1 it is parked again, or other errors; 3 no such instance, 4
+    somebody else changed the definition meanwhile or another order waits, 5 the definition is invalid, 6 it does not
     run in time, or ZooKeeper does not answer; 2 usage.
     """
     with reach(config) as reached:
@@ -108,8 +108,9 @@ def delete(
         $ cdcctl delete orders
         $ cdcctl delete orders --forget-position --yes
 
-    Exit status: 0 deleted, 3 no such instance, 4 somebody else changed the definition meanwhile, 6 not stopped in time
-    (a message says what is still there), or ZooKeeper does not answer; 1 other errors, 2 usage.
+    Exit status: 0 deleted, 3 no such instance, 4 somebody else changed the definition meanwhile, 5 the settings are
+    invalid, 6 not stopped in time (a message says what is still there), or ZooKeeper does not answer; 1 other errors,
+    2 usage.
     """
     with reach(config) as reached:
         operators = reached.operators

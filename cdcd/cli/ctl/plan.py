@@ -32,7 +32,7 @@ def plan(config: Path | None, output: str) -> None:
         $ cdcctl plan
         $ cdcctl plan -o json | jq '.waiting'
 
-    Exit status: 0 ok, 6 ZooKeeper does not answer; 1 other errors, 2 usage.
+    Exit status: 0 ok, 5 the settings are invalid, 6 ZooKeeper does not answer; 1 other errors, 2 usage.
     """
     with reach(config) as reached:
         snapshot, planned = look_ahead(reached)

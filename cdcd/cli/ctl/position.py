@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel
 
 from cdcd.binlog.position import PositionRecord, PositionRecordError
-from cdcd.cli.ctl.instance_page import position_lines
+from cdcd.cli.ctl.instance_page import place, position_lines
 from cdcd.cli.ctl.options import (
     config_option,
     dry_run_option,
@@ -51,8 +51,8 @@ def get_position(names: tuple[str, ...], config: Path | None, output: str) -> No
         $ cdcctl position get orders
         $ cdcctl position get orders -o json | jq -r '.[0].record.gtid_set'
 
-    Exit status: 0 ok, 3 no such instance, or it has no position yet; 6 ZooKeeper does not answer; 1 other errors,
-    2 usage.
+    Exit status: 0 ok, 3 no such instance, or it has no position yet; 5 the settings are invalid, 6 ZooKeeper does not
+    answer; 1 other errors, 2 usage.
     """
     with reach(config) as reached:
         mirrors = {name: _mirror(reached.operators, name) for name in names}
@@ -82,11 +82,11 @@ def _row(name: str, mirror: Mirror, now: float) -> tuple[str, ...]:
     inside = f"{record['txn']}, {record.get('rows_done')} done" if record.get("txn") else "-"
     return (
         name,
-        f"{record.get('file')}:{record.get('end_offset')}",
+        place(record),
         str(record.get("seq")),
         str(mirror.epoch),
         span(now - mirror.at),
-        str(record.get("server_uuid")),
+        str(record.get("server_uuid") or "-"),
         inside,
         str(record.get("gtid_set") or "-"),
     )
@@ -127,9 +127,9 @@ def set_position(name: str, start: Start, config: Path | None, dry_run: bool, ye
         $ cdcctl position set orders gtid:3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5
         $ cdcctl resume orders
 
-    Exit status: 0 ok (also if that was set before), 3 no such instance, 4 it runs or has not stopped yet, or
-    another order waits; 6 ZooKeeper does not answer; 1 other errors, or you said no; 2 usage, also: --yes is needed
-    because nobody can be asked.
+    Exit status: 0 ok (also if that was set before), 3 no such instance, 4 it runs or has not stopped yet, or another
+    order waits; 5 the settings are invalid, 6 ZooKeeper does not answer; 1 other errors, or you said no; 2 usage,
+    also: --yes is needed because nobody can be asked.
     """
     with reach(config) as reached:
         operators = reached.operators

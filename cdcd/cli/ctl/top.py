@@ -44,7 +44,7 @@ def top(*, config: Path | None, output: str, sort: str, most: int | None, once: 
         $ cdcctl top --sort lag -n 10 --once
         $ cdcctl top -o json | jq '.instances[0]'
 
-    Exit status: 0 ok, 6 ZooKeeper does not answer; 1 other errors, 2 usage.
+    Exit status: 0 ok, 5 the settings are invalid, 6 ZooKeeper does not answer; 1 other errors, 2 usage.
     """
     with reach(config) as reached:
         if output == "table" and not once and sys.stdout.isatty():
