@@ -233,8 +233,8 @@ def test_what_goes_wrong_is_told(desk: Desk) -> None:
     (far,) = desk.read("get", "far")
     assert (far["state"], far["reason"]) == ("unassigned", desk.read("plan")["waiting"]["far"])
     desk("delete", "far", "--timeout", TIMEOUT)
-    for server in desk.fleet.servers.values():
-        server.kill_all()
+    for process in desk.fleet.servers.values():
+        process.kill_all()
     until(lambda: desk.fleet.tree.children("/servers") == [], "their sessions end", 15)
     assert "(no server is alive)" in desk("pause", "orders", "--timeout", "1s", exits=6).stderr
     assert desk.read("get")[0]["state"] == "stopping"
