@@ -82,8 +82,8 @@ class Scheduler:
         try:
             pause = self._govern()
         except TermOver as over:
-            self._reign = None
             self._say(str(over))
+            self._reign = None
             self._election.lost()
             return SHORTEST_PAUSE
         except ZooKeeperAway as away:
@@ -113,8 +113,8 @@ class Scheduler:
         return self._reign.pause(self._interval)
 
     def _say(self, trouble: str) -> None:
-        """Once for each different one."""
-        if trouble != self._trouble:
+        """Once for each different one, and only of a scheduler: of the session's trouble others tell."""
+        if trouble != self._trouble and self._reign is not None:
             self._log.warning("scheduler.interrupted", reason=trouble)
         self._trouble = trouble
 

@@ -20,5 +20,10 @@ def choose(cluster: str, instance: str, taken: Container[int]) -> int:
     """The first choice or the next number that is free."""
     number = first_choice(cluster, instance)
     while number in taken:
-        number = (number + 1) | LOWEST if number < 0xFFFFFFFF else LOWEST
+        number = following(number)
     return number
+
+
+def following(number: int) -> int:
+    """The next one; after the highest the lowest."""
+    return LOWEST | (number + 1) & 0xFFFFFFFF
