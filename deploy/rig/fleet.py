@@ -45,7 +45,13 @@ _FLEET: dict[str, Any] = {
     "reconcile_interval": "500ms",
     "rate_window": "3s",
 }
-_SCHEDULING: dict[str, Any] = {"settle": "2s", "cooldown": "5s", "handover_timeout": "15s", "avoid": "20s"}
+_SCHEDULING: dict[str, Any] = {
+    "settle": "2s",
+    "mature": "3s",
+    "cooldown": "5s",
+    "handover_timeout": "15s",
+    "avoid": "20s",
+}
 
 
 class Server(Process):
