@@ -244,6 +244,14 @@ def test_delete_with_its_position(fleet: Play) -> None:
     assert fleet.session.children(paths.STATE) == frozenset()
 
 
+def test_delete_withdraws_what_was_asked_for(fleet: Play) -> None:
+    fleet.stops("orders")
+    fleet.define("orders", paused=True)
+    fleet.cdcctl("position", "set", "orders", "earliest", "--yes")
+    assert "orders: withdrew the set_position that waited" in fleet.cdcctl("delete", "orders").stderr
+    assert fleet.session.get(paths.request("orders")) is None
+
+
 def test_delete_of_what_has_no_legal_name(fleet: Play) -> None:
     fleet.session.create(f"{paths.INSTANCES}/Not A Name", b"")
     assert fleet.cdcctl("delete", "Not A Name").exit_code == 0

@@ -16,8 +16,9 @@ from cdcd.config.secrets import Credentials
 from cdcd.config.zookeeper import ZooKeeper, ZooKeeperAuth
 from cdcd.fleet import paths
 from cdcd.fleet.nodes import Status, encode
+from cdcd.fleet.registry import ensure_tree
 from cdcd.fleet.session import Session
-from tests.play import Play
+from tests.play import DEFINITION, Play
 from tests.waiting import until
 
 LAUNCH = "from cdcd.cli.cdcctl import run; run()"
@@ -247,6 +248,57 @@ def test_a_terminal_is_asked(fleet: Play, answer: str, status: int, ordered: boo
     os.close(mine)
     assert b"everything up to the stored position that the source still has" in said
     assert (fleet.request("orders") is not None) is ordered
+
+
+def test_top_on_a_terminal_refreshes_until_it_is_interrupted(fleet: Play) -> None:
+    mine, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", LAUNCH, "top", "--interval", "100ms"],
+        env=_environment(fleet.ensemble, TERM="xterm", COLUMNS="100", LINES="30"),
+        stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+
+    def shown(*words: bytes) -> bool:
+        nonlocal said
+        said += os.read(mine, 65536)
+        return all(word in said for word in words)
+
+    until(lambda: shown(b"cdcctl top", b"orders", b"cdc-1", b"running"))
+    said = b""
+    fleet.runs("other", "cdc-1")
+    until(lambda: shown(b"other"))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    os.close(mine)
+
+
+# ---------------------------------------------------------------- a tree that is not open
+
+
+def test_a_login_and_no_warning(play: Play, tmp_path: Path) -> None:
+    credential = tmp_path / "ada"
+    credential.write_text("{user: ada, password: secret, hosts: ['*']}")
+    credential.chmod(0o600)
+    login = {
+        "CDCD_ZOOKEEPER__AUTH": '{"scheme": "digest", "credential": "ada"}',
+        "CDCD_CREDENTIALS_DIR": str(tmp_path),
+        "CDCD_ZOOKEEPER__CHROOT": "/closed",
+    }
+    closed = play.ensemble.model_copy(
+        update={"chroot": "/closed", "auth": ZooKeeperAuth(scheme="digest", credential="ada")}
+    )
+    session = Session(closed, Credentials(tmp_path), "ada")
+    session.start()
+    ensure_tree(session, "shop")
+    session.create(paths.definition("orders"), json.dumps({"name": "orders", **DEFINITION}).encode())
+    session.close()
+    told = _run(play.ensemble, "pause", "orders", **login)
+    assert (told.returncode, told.stdout, told.stderr) == (0, "orders paused\n", "")
+    stranger = _run(play.ensemble, "get", CDCD_ZOOKEEPER__CHROOT="/closed")
+    assert (stranger.returncode, stranger.stdout) == (1, "")
+    assert "access control list" in stranger.stderr
 
 
 # ---------------------------------------------------------------- plan

@@ -121,6 +121,8 @@ def delete(
         for name, details in found.items():
             if details.defined and not dry_run and not operators.undefine(name, details.defined.stored.version):
                 raise changed_meanwhile(name)
+            if details.request is not None and not dry_run:
+                _withdraw(operators, name)
         if (wait or forget_position) and not dry_run:
             wait_until_stopped(operators, names, timeout)
         for name in names:
@@ -157,6 +159,14 @@ def _deletable(operators: Operators, names: tuple[str, ...], forget: bool) -> di
             kept = f"Its position is kept; to remove that: cdcctl delete {name} --forget-position"
             raise not_found("instance", name, operators.names(), kept if details.remembered else "")
     return found
+
+
+def _withdraw(operators: Operators, name: str) -> None:
+    """An order that was not served: it must not reach the next instance of this name."""
+    waits = operators.request(name)
+    if waits is not None and operators.withdraw(name, waits[1]):
+        kind = waits[0].kind if waits[0] else "order"
+        tell(f"{name}: withdrew the {kind} that waited")
 
 
 def _kafka(details: Details) -> str:
