@@ -112,6 +112,7 @@ class Stage:
         self.instance = instance
         self.workers: list[LoneWorker] = []
         self._generation = 0
+        self._granted: set[str] = set()
         settings = load_settings(fleet.write_settings("a"))
         session = Session(settings.ensemble(), Credentials(None), "stage")
         session.start()
@@ -124,8 +125,10 @@ class Stage:
         return self.instance.name
 
     def define(self, **overrides: Any) -> None:
-        """Put the definition, with these sections changed."""
+        """Put the definition, with these sections changed; servers that have its credential may use it for the new host."""
         self.instance.overrides |= overrides
+        for server in self._granted:
+            self.instance.grant(self.fleet.folder / server)
         self.fleet.define(self.instance)
 
     def schedule(self, server: str | None, successor: str | None = None) -> None:
@@ -143,6 +146,7 @@ class Stage:
         """Start a worker for `server`, which has the instance's credential if `grant`."""
         settings = load_settings(self.fleet.write_settings(server))
         if grant:
+            self._granted.add(server)
             self.instance.grant(self.fleet.folder / server)
         log = self.fleet.folder / f"worker-{len(self.workers) + 1}"
         self.workers.append(LoneWorker(settings, self.name, log, failpoint))

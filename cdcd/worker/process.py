@@ -31,7 +31,7 @@ from cdcd.worker.stopping import StopSignal
 from cdcd.worker.tether import Tether
 from cdcd.worker.wiring import Wiring
 
-PRELOAD = ("cdcd.worker.process",)
+PRELOAD = ("cdcd.worker.process", "encodings.idna", "encodings.utf_8_sig")
 """Modules for `multiprocessing`'s forkserver to load before it forks, so that workers share their memory."""
 
 LAST_WORDS_SECONDS = 0.5

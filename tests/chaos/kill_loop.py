@@ -9,6 +9,7 @@ from typing import Any
 
 from deploy.rig.checks import Report, State
 from deploy.rig.load import TABLES, History, Load, Shape, create_tables
+from deploy.rig.process import Process
 from deploy.rig.source import BinlogPoint
 from deploy.rig.topics import read_committed
 from deploy.rig.verify import Run, verify
@@ -174,7 +175,7 @@ def working(worker: Worker) -> bool:
     return bool(worker.metric("cdcd_published_records_total"))
 
 
-def hits(worker: Worker) -> list[str]:
+def hits(worker: Process) -> list[str]:
     """Failpoints it reached, from its standard error."""
     lines = worker.err.read_text(errors="replace").splitlines()
     return [json.loads(line)["failpoint"] for line in lines if line.startswith("{") and '"failpoint"' in line]

@@ -12,7 +12,7 @@ from cdcd.fleet.session import close_session
 from deploy.rig.load import Load, Shape
 from deploy.rig.verify import verify
 from deploy.rig.worker import caught_up, until
-from tests.chaos.kill_loop import positions, run_of
+from tests.chaos.kill_loop import hits, positions, run_of
 from tests.lone_workers import LoneWorker, MakeStage, Stage
 
 SHAPE = Shape(sessions=2, rate=60, huge_rows=2_000, huge_every=60, ddl_every=0)
@@ -76,8 +76,9 @@ def test_a_worker_whose_session_is_closed_publishes_nothing_more(make_stage: Mak
     assert len(set(stored)) == 2
 
 
-def test_a_hand_over_leaves_no_gap_in_what_is_published(make_stage: MakeStage) -> None:
-    stage = make_stage("moved")
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_a_hand_over_loses_and_repeats_nothing(make_stage: MakeStage, delivery: str) -> None:
+    stage = make_stage("moved", overrides={"sink": {"delivery": delivery}})
     stage.schedule("a")
     with load(stage):
         first = stage.worker("a").running()
@@ -165,3 +166,24 @@ def test_trouble_that_does_not_go_away_is_given_up_where_it_never_ran(make_stage
     assert said.finding.code == "source-unreachable"
     until(lambda: stage.fleet.status(stage.name).get("state") == "retrying", "people are told")
     assert stage.fleet.status(stage.name)["finding"]["code"] == "source-unreachable"
+
+
+def test_a_second_signal_ends_a_worker_that_hangs(make_stage: MakeStage) -> None:
+    stage = make_stage("stubborn")
+    stage.schedule("a")
+    worker = stage.worker("a", failpoint="position.after_read=hang")
+    until(lambda: hits(worker) == ["position.after_read"], "it hangs")
+    worker.signal(signal.SIGTERM)
+    until(lambda: "worker.stopping" in {line["event"] for line in worker.log()}, "the first signal is heard")
+    assert worker.poll() is None
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(5) == 1, worker.said()
+
+
+def test_a_worker_that_hangs_ends_soon_after_its_server(make_stage: MakeStage) -> None:
+    stage = make_stage("forlorn")
+    stage.schedule("a")
+    worker = stage.worker("a", failpoint="position.after_read=hang")
+    until(lambda: hits(worker) == ["position.after_read"], "it hangs")
+    worker.abandon()
+    assert worker.wait(4) == 1, worker.said()

@@ -154,3 +154,19 @@ def test_an_order_that_is_no_position_parks(make_stage: MakeStage) -> None:
     said = stage.worker("a").ended("parked")
     assert said.finding is not None
     assert said.finding.code == "position-request-invalid"
+
+
+def test_a_definition_that_leads_nowhere_is_corrected_while_it_retries(make_stage: MakeStage) -> None:
+    stage = make_stage("astray")
+    stage.schedule("a")
+    with load(stage):
+        worker = stage.worker("a").running()
+        right = stage.instance.definition()["source"]
+        stage.define(source={"port": 1})
+        until(lambda: worker.state == "retrying", "it cannot connect")
+        assert stage.fleet.runner(stage.name) == "a"
+        stage.define(source=right)
+        worker.running()
+        goes_on(worker)
+    found = numbers(messages(stage))
+    assert found == list(range(1, len(found) + 1))
