@@ -217,12 +217,21 @@ class ScheduledFleet:
         """Wait until all is consistent."""
         until(self.is_consistent)
 
-    def close(self) -> None:
-        for scheduler in self._schedulers:
-            scheduler.stop()
+    def reconnect(self) -> None:
+        """As new: kazoo's pauses between attempts grow, and an old client has seen more than a ZooKeeper set up anew."""
+        self._hang_up()
+        self.operator = self.client()
+
+    def _hang_up(self) -> None:
         for client in self._clients:
             client.stop()
             client.close()
+        self._clients.clear()
+
+    def close(self) -> None:
+        for scheduler in self._schedulers:
+            scheduler.stop()
+        self._hang_up()
 
 
 @contextmanager

@@ -43,9 +43,7 @@ class Scheduler:
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set, which `wake` makes it see at once; another server is then elected without delay."""
         while not stop.is_set():
-            pause = self._tick()
-            # Not all of a core, even where a look takes long.
-            rest = max(SHORTEST_PAUSE, self._reign.took if self._reign is not None else 0.0)
+            rest, pause = self._tick()
             if not stop.wait(rest):
                 self._cache.wait(max(0.0, pause - rest))
         self._resign()
@@ -77,40 +75,41 @@ class Scheduler:
             return {"leader": False, "trouble": self._trouble}
         return {"leader": False} if reign is None else {"leader": True, **reign.look()}
 
-    def _tick(self) -> float:
-        """Seconds until the next one, if nothing wakes it."""
+    def _tick(self) -> tuple[float, float]:
+        """Seconds until the next one at the earliest, and if nothing wakes it."""
         try:
-            pause = self._govern()
+            rest, pause = self._govern()
         except TermOver as over:
             self._say(str(over))
             self._reign = None
             self._election.lost()
-            return SHORTEST_PAUSE
+            return SHORTEST_PAUSE, SHORTEST_PAUSE
         except ZooKeeperAway as away:
             # The term may still be ours when the connection is back: the next campaign says it.
             self._say(away.finding.what)
-            return self._interval
+            return SHORTEST_PAUSE, self._interval
         except FindingError as error:
             self._say(str(error.finding))
             self._resign()
-            return PAUSE_AFTER_FAILURE
+            return PAUSE_AFTER_FAILURE, PAUSE_AFTER_FAILURE
         except Exception:  # noqa: BLE001 - a thread that dies here would hold the election and schedule nothing
             self._log.exception("scheduler.failed", reason="a defect of cdcd: please report it with this log")
             self._trouble = "a defect of cdcd: see the log, scheduler.failed"
             self._resign()
-            return PAUSE_AFTER_FAILURE
+            return PAUSE_AFTER_FAILURE, PAUSE_AFTER_FAILURE
         self._trouble = ""
-        return pause
+        return rest, pause
 
-    def _govern(self) -> float:
+    def _govern(self) -> tuple[float, float]:
         term = self._election.campaign()
         if term is None:
             self._reign = None
-            return self._interval
+            return SHORTEST_PAUSE, self._interval
         if self._reign is None or self._reign.term is not term:
             self._reign = Reign(term, self._cache, self._cluster, self._policy, self._failpoint, self._log)
         self._reign.govern()
-        return self._reign.pause(self._interval)
+        # Not all of a core, even where a look takes long.
+        return max(SHORTEST_PAUSE, self._reign.took), self._reign.pause(self._interval)
 
     def _say(self, trouble: str) -> None:
         """Once for each different one, and only of a scheduler: of the session's trouble others tell."""

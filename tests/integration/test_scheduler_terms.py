@@ -162,16 +162,18 @@ def test_without_zookeeper_and_with_an_empty_one(zookeeper_server: ZookeeperFact
         until(lambda: not scheduler.leads)
         assert scheduler.scheduler.look()["trouble"]
         server.start()
-        until(lambda: scheduler.leads, 30)
+        until(lambda: scheduler.leads, 60)
+        fleet.reconnect()
+        fleet.server("b")
         fleet.define("stock")
-        until(lambda: fleet.schedule("stock") is not None)
+        until(lambda: fleet.where("stock"), 30)
 
         server.wipe()
-        until(lambda: scheduler.leads, 30)
-        fleet.operator = fleet.client()  # the old one has seen later transactions than this ZooKeeper ever had
+        until(lambda: scheduler.leads, 60)
+        fleet.reconnect()
         until(lambda: fleet.operator.exists(paths.INSTANCES))
-        fleet.server("b")
+        fleet.server("c")
         fleet.define("orders")
-        until(lambda: fleet.where("orders") == "b", 30)
+        until(lambda: fleet.where("orders") == "c", 30)
         assert fleet.operator.get_children(paths.SCHEDULE) == ["orders"]
         fleet.settled()
