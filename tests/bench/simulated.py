@@ -42,9 +42,9 @@ class Traffic:
     def drift(self, now: float) -> None:
         """On to `now`: the curve swings by 60 %, the walk by about 25 %."""
         curve = [1 + 0.6 * math.sin(math.tau * (now / 86_400 + peak / PEAKS / 3)) for peak in range(PEAKS)]
-        gauss, walk = self._chance.gauss, self._walk
+        chance, walk = self._chance.random, self._walk
         for name, (base, peak) in self._base.items():
-            walk[name] = step = 0.98 * walk[name] + gauss(0.0, 0.05)
+            walk[name] = step = 0.98 * walk[name] + 0.18 * (chance() - 0.5)
             self.weights[name] = min(HEAVIEST, max(FLOOR, base * curve[peak] * math.exp(step)))
 
 
@@ -154,14 +154,14 @@ class SimulatedFleet:
         """Every live server's load-balance node: what it measured, give or take 2 %, and what it gave up on."""
         instances: dict[str, dict[str, InstanceLoad]] = {name: {} for name in self.servers}
         failures: dict[str, dict[str, StartFailure]] = {name: {} for name in self.servers}
-        uniform, weights = self.chance.uniform, self._traffic.weights
+        chance, weights = self.chance.random, self._traffic.weights
         for name, (server, since) in self.runs.items():
             if name not in weights or server not in instances:
                 continue
             if name in self.broken:
                 failures[server][name] = self._crash(name)
                 continue
-            rows = weights[name] * uniform(0.98, 1.02) * ROWS_A_CORE
+            rows = weights[name] * (0.98 + 0.04 * chance()) * ROWS_A_CORE
             instances[server][name] = InstanceLoad("running", 0.0, rows, self.now - since, 0.0)
         for name, live in self.servers.items():
             if live.alive:

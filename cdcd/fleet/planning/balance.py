@@ -1,12 +1,12 @@
 """Moving running instances to where they weigh less, while that pays."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 from cdcd.fleet.nodes import Schedule
 from cdcd.fleet.planning.draft import Draft
-from cdcd.fleet.planning.hosts import Host, Level, Pool
+from cdcd.fleet.planning.hosts import Host, Level, Pool, lightest
 from cdcd.fleet.planning.placement import hand_over
 from cdcd.fleet.planning.situation import Situation, labelled
 from cdcd.fleet.planning.types import PlannedInstance
@@ -85,32 +85,39 @@ class Balance:
 
     def _best(self, source: Host) -> Move | None:
         """What brings most for its cost, if it and others like it bring more than the threshold."""
-        pools = [(name, self._pool(source, name)) for name in source.seats]
-        off = {
-            pool: self._is_off(source, pool.least(0.0, (source.name,)), pool) for pool in {each for _, each in pools}
-        }
-        moves = [move for name, pool in pools if off[pool] and (move := self._move(source, name, pool))]
+        targets: dict[Pool, list[Host]] = {}
+        moves = []
+        for name in source.seats:
+            if name not in self._situation.weights or not self._may_move(name):
+                continue
+            pool = self._pool(source, name)
+            if pool not in targets:
+                targets[pool] = self._targets(source, pool, ())
+            if targets[pool] and (move := self._move(source, name, pool, targets[pool])):
+                moves.append(move)
         if not moves:
             return None
         best = max(moves, key=lambda move: (move.gain / move.cost, move.name))
-        together = sum(move.gain for move in moves)
-        return best if together > best.least else None
+        return best if sum(move.gain for move in moves) > best.least else None
 
-    def _is_off(self, source: Host, target: Host | None, pool: Pool) -> bool:
+    def _targets(self, source: Host, pool: Pool, avoid: Iterable[str]) -> list[Host]:
+        """Servers of the pool that a move could pay for: the best of each size."""
+        found = pool.least_of_each_size((source.name, *avoid))
+        return [target for target in found if self._is_sure(target) and self._is_off(source, target, pool)]
+
+    def _is_off(self, source: Host, target: Host, pool: Pool) -> bool:
         """Whether one of the two is off the middle, and they are far enough from each other for a move to pay."""
-        if target is None:
-            return False
         level, slack = self._level(pool), self._slack(pool)
         apart = source.load - target.load > slack
         return apart and (source.load > level.middle + slack or target.load < level.middle - slack)
 
-    def _move(self, source: Host, name: str, pool: Pool) -> Move | None:
+    def _move(self, source: Host, name: str, pool: Pool, targets: list[Host]) -> Move | None:
         """Where an instance would go, if that brings source and target closer."""
-        weight = self._situation.weights.get(name)
-        if weight is None or not self._may_move(name):
-            return None
-        target = pool.least(weight, (source.name, *self._schedule[name].failed))
-        if target is None or not self._is_sure(target) or not self._is_off(source, target, pool):
+        if failed := self._schedule[name].failed:
+            targets = self._targets(source, pool, failed)
+        weight = self._situation.weights[name]
+        target = lightest(targets, weight)
+        if target is None:
             return None
         gap = source.load - target.load
         gain = gap - abs(gap - weight / source.capacity - weight / target.capacity)

@@ -41,7 +41,10 @@ class Draft:
 
     def change_members(self, **members: Any) -> None:
         """Change members of the node; a new one starts from nothing."""
-        self.node = replace(self.node or Schedule(None, 0, "", self._now), **members)
+        if self.node is None:
+            self.node = Schedule(**{"server": None, "generation": 0, "reason": "", "at": self._now, **members})
+        else:
+            self.node = replace(self.node, **members)
 
     def write(self, reason: str, **members: Any) -> None:
         """Change members for that reason."""
@@ -97,7 +100,7 @@ class Draft:
 
     def _remembered(self, node: Schedule) -> dict[str, FailedServer]:
         """Failures with this definition that are not long over."""
-        return {
+        return node.failed and {
             name: each
             for name, each in node.failed.items()
             if self.counts(each) and self._now < each.until + FORGET_AFTER

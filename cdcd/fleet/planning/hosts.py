@@ -66,8 +66,11 @@ class Pool:
 
     def least(self, weight: float, avoid: Container[str] = ()) -> Host | None:
         """The server whose load would be lowest with `weight` more; none that is full, emptied or in `avoid`."""
-        tops = [host for heap in self._ordered() if (host := self._top(heap, avoid))]
-        return min(tops, key=lambda host: ((host.weight + weight) / host.capacity, host.count, host.name), default=None)
+        return lightest(self.least_of_each_size(avoid), weight)
+
+    def least_of_each_size(self, avoid: Container[str]) -> list[Host]:
+        """The least loaded server of each magnitude of capacity: one of them is the best, whatever the weight."""
+        return [host for heap in self._ordered() if (host := self._top(heap, avoid))]
 
     @property
     def level(self) -> "Level":
@@ -107,6 +110,11 @@ class Pool:
         return found
 
 
+def lightest(hosts: Iterable[Host], weight: float) -> Host | None:
+    """The one whose load would be lowest with `weight` more."""
+    return min(hosts, key=lambda host: ((host.weight + weight) / host.capacity, host.count, host.name), default=None)
+
+
 def _entry(host: Host) -> Entry:
     return host.load, host.count, host.name
 
@@ -121,7 +129,7 @@ class Hosts:
 
     def able(self, instance: PlannedInstance) -> Pool:
         """Servers that may run it: they know its definition's version and have the labels that it requires."""
-        return self._pool(instance.version, _labels(instance.require))
+        return self._pool(instance.version, _labels(instance.require) if instance.require else ())
 
     def preferred(self, instance: PlannedInstance) -> Pool:
         """Those of them that also have the labels that it prefers."""
@@ -142,7 +150,7 @@ def _capacity(server: PlannedServer) -> float:
 
 
 def _labels(labels: Mapping[str, str]) -> Labels:
-    return tuple(sorted(labels.items())) if labels else ()
+    return tuple(sorted(labels.items()))
 
 
 def _meets(host: Host, version: int, labels: Labels) -> bool:

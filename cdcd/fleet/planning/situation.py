@@ -6,7 +6,7 @@ from cdcd.fleet.nodes import Schedule, StartFailure
 from cdcd.fleet.planning.draft import Draft
 from cdcd.fleet.planning.hosts import Host, Hosts, Pool
 from cdcd.fleet.planning.types import PlannedInstance, PlannedServer, Policy
-from cdcd.fleet.planning.weights import FLOOR, UNKNOWN, known_weight
+from cdcd.fleet.planning.weights import FLOOR, UNKNOWN, measured_weight
 
 RIPE = 60.0
 """Seconds after which an instance that is still not measured no longer keeps its server out of balancing."""
@@ -16,6 +16,7 @@ class Situation:
     def __init__(self, servers: Mapping[str, PlannedServer], now: float, policy: Policy, since: float) -> None:
         self.servers, self.now, self.policy = servers, now, policy
         self.hosts = Hosts(servers)
+        self._mature = max(policy.mature, 1e-3)
         self.settled_at = _settled_at(servers, since, policy.settle)
         self.failures = {instance for server in servers.values() if server.alive for instance in server.failures}
         """Instances that some live server says it gave up on."""
@@ -60,14 +61,16 @@ class Situation:
             return f"{host.name} has not the labels that it requires ({labelled(instance.require)})"
         return "" if host.takes else f"{host.name} is being emptied"
 
-    def weigh(self, name: str, instance: PlannedInstance, node: Schedule | None) -> float | None:
-        """Its weight, if that is known by now; remembered for `weight`."""
-        server = self.servers.get(node.server) if node and node.server is not None else None
-        load = server.instances.get(name) if server else None
-        weight = known_weight(instance.weight, load, node.weight if node else None, self.policy.mature)
+    def weigh(self, name: str, instance: PlannedInstance, node: Schedule | None) -> None:
+        """Find its weight, if that is known by now."""
+        weight = instance.weight
+        if weight is None and node is not None:
+            server = self.servers.get(node.server) if node.server is not None else None
+            load = server.instances.get(name) if server is not None else None
+            measured = load is not None and load.measured >= self._mature
+            weight = measured_weight(load) if load is not None and measured else node.weight
         if weight is not None:
             self.weights[name] = weight
-        return weight
 
     def weight(self, name: str) -> float:
         return self.weights.get(name, self.guess)

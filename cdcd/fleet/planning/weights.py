@@ -17,14 +17,3 @@ def measured_weight(load: InstanceLoad) -> float:
     """Weight of the rates in a server's report, whatever stands there."""
     rates = load.rows_per_second / ROWS_A_CORE + load.bytes_per_second / BYTES_A_CORE
     return min(MOST, max(FLOOR, rates))
-
-
-def known_weight(
-    fixed: float | None, load: InstanceLoad | None, remembered: float | None, mature: float
-) -> float | None:
-    """As the operator says, else as measured where it runs, else as measured before; None: nobody knows."""
-    if fixed is not None:
-        return fixed
-    if load is not None and load.measured >= mature and load.measured > 0:
-        return measured_weight(load)
-    return remembered
