@@ -7,7 +7,7 @@ from cdcd.binlog.position import PositionRecord
 from cdcd.observe.metrics import InstanceMetrics
 from cdcd.worker.stream import Stream
 
-STEP_LIMIT = 1.0
+STEP_LIMIT = 3.0
 """Seconds without a step after which "caught up" is no longer believed: a commit may hang, and more have come meanwhile."""
 
 

@@ -20,7 +20,7 @@ from cdcd.worker.tracker import Tracker
 
 POLL_SECONDS = 0.1
 """Longest wait for the source while the Kafka client wants to be served."""
-IDLE_SECONDS = 1.0
+IDLE_SECONDS = 2.0
 """Longest wait while there is nothing to serve; whoever wants something wakes the stream."""
 
 REST_SECONDS = 5.0
