@@ -14,7 +14,7 @@ from tests.instances import Figures
 def _shows_what_it_must(line: dict[str, Any]) -> None:
     assert line["violations"] == 0, line["first_violations"]
     assert line["outside_10_percent_or_largest_instance"] == 0
-    assert line["plan_seconds"]["max"] <= 5
+    assert line["plan_cpu_seconds"]["max"] <= 5  # of one core; what else the machine does is in plan_seconds
 
 
 @pytest.mark.must_show("4.2")
