@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from cdcd.config.network import parse_endpoint
 from cdcd.config.secrets import Credentials
-from cdcd.config.zookeeper import ZooKeeper
+from cdcd.config.zookeeper import ZooKeeper, ZooKeeperAuth
 from cdcd.errors import FindingError
 from cdcd.fleet import paths
 from cdcd.fleet.registry import acl_open, ensure_tree
@@ -194,3 +195,9 @@ def test_a_node_that_is_too_large_does_not_break_the_connection(ensemble: ZooKee
         assert error.value.finding.code == "zookeeper-node-too-large"
         assert session.set("/x", bytes(LARGEST_NODE))
         assert session.breaks == 0
+
+
+@pytest.mark.skipif(find_spec("puresasl") is not None, reason="pure-sasl is installed here")
+def test_sasl_without_its_package(ensemble: ZooKeeper, credentials: Credentials) -> None:
+    auth = ZooKeeperAuth(scheme="sasl", credential="fleet")
+    assert refused(ensemble.model_copy(update={"auth": auth}), credentials) == "zookeeper-sasl-missing"
