@@ -5,7 +5,6 @@ import threading
 import time
 import uuid
 from collections import deque
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -15,49 +14,20 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from deploy.rig.worker import Worker
+from deploy.demo.overview import Overview, Shown
 
 _EVERY = 0.5
 _PLAIN_EVERY = 3.0
 _SAMPLES = 5
 
 
-@dataclass(slots=True)
-class Shown:
-    """One instance on the screen; `worker` is replaced when it is started again."""
-
-    name: str
-    worker: Worker
-    rate: float = 0
-    records: float = 0
-    lag: float | None = None
-    state: str = "starting"
-
-    def look(self, seconds: float) -> None:
-        """Ask the worker's /metrics."""
-        found = self.worker.metrics()
-        if not found:
-            self.state, self.rate, self.lag = "down", 0, None
-            return
-        records = _sum(found, "cdcd_published_records_total")
-        self.rate = max(0.0, records - self.records) / seconds
-        self.records = records
-        self.lag = next((value for key, value in found.items() if key.startswith("cdcd_lag_seconds")), None)
-        states = [key for key, value in found.items() if key.startswith("cdcd_instance_state{") and value]
-        self.state = states[0].partition('state="')[2].partition('"')[0] if states else "?"
-
-
-def _sum(found: dict[str, float], name: str) -> float:
-    return sum(value for key, value in found.items() if key.partition("{")[0] == name)
-
-
 class Screen:
     """A context: draws from a thread of its own until left."""
 
-    def __init__(self, console: Console, bootstrap: str, shown: list[Shown]) -> None:
-        self._console, self._bootstrap, self._shown = console, bootstrap, shown
+    def __init__(self, console: Console, bootstrap: str, overview: Overview) -> None:
+        self._console, self._bootstrap, self._overview = console, bootstrap, overview
         self._samples: deque[str] = deque(maxlen=_SAMPLES)
-        self._news: deque[str] = deque(maxlen=6)
+        self._news: deque[str] = deque(maxlen=12)
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._draw, daemon=True),
@@ -89,34 +59,29 @@ class Screen:
             return
         with Live(self._picture(), console=self._console, auto_refresh=False) as live:
             while not self._stopping.wait(_EVERY):
-                self._look(_EVERY)
+                self._overview.look(_EVERY)
                 live.update(self._picture(), refresh=True)
 
     def _print_now_and_then(self) -> None:
         while not self._stopping.wait(_PLAIN_EVERY):
-            self._look(_PLAIN_EVERY)
-            for each in self._shown:
-                self._console.print(f"  {each.name}: {each.state}, {each.rate:,.0f} messages/s, lag {_lag(each)}")
+            self._overview.look(_PLAIN_EVERY)
+            for server, names in sorted(self._overview.servers.items()):
+                shown = (self._overview.instances[name] for name in names)
+                self._console.print(Text(f"  {server}: {', '.join(map(_brief, shown)) or 'nothing'}"), soft_wrap=True)
             if self._samples:
-                self._console.print(Text(f"  {self._samples[-1]}"), soft_wrap=True)
-
-    def _look(self, seconds: float) -> None:
-        for each in self._shown:
-            each.look(seconds)
+                self._console.print(Text(f"  {self._samples[-1]}", style="dim"), soft_wrap=True)
 
     def _picture(self) -> Group:
-        table = Table("instance", "pid", "state", "messages/s", "messages", "lag", title="cdcd")
-        for each in self._shown:
-            table.add_row(
-                each.name,
-                str(each.worker.pid),
-                each.state,
-                f"{each.rate:,.0f}",
-                f"{each.records:,.0f}",
-                _lag(each),
-            )
+        table = Table("instance", "server", "state", "messages/s", "messages", "lag", title=self._title())
+        for each in self._overview.instances.values():
+            rate, messages = f"{each.rate:,.0f}", f"{each.messages:,.0f}"
+            table.add_row(each.name, each.server, each.state, rate, messages, _lag(each))
         samples = (Text(sample, style="dim", no_wrap=True, overflow="ellipsis") for sample in self._samples)
         return Group(*(Text(line) for line in self._news), table, *samples)
+
+    def _title(self) -> str:
+        servers = sorted(self._overview.servers.items())
+        return "  ".join(f"{server} {'■' * len(names) or '·'}" for server, names in servers) or "no server runs"
 
     def _sample(self) -> None:
         """A read_committed consumer at the end of all topics, taking a message now and then."""
@@ -140,6 +105,10 @@ class Screen:
                 time.sleep(0.1)
         finally:
             consumer.close()
+
+
+def _brief(each: Shown) -> str:
+    return f"{each.name} {each.rate:,.0f}/s" if each.state == "running" else f"{each.name} {each.state}"
 
 
 def _lag(each: Shown) -> str:

@@ -1,4 +1,4 @@
-"""A small shop: its tables, an ordinary day's traffic, and three things that are not ordinary."""
+"""A small shop: its tables, who wants to know of which, an ordinary day's traffic, and what is not ordinary."""
 
 import random
 import threading
@@ -10,8 +10,15 @@ from pymysql.cursors import Cursor
 from deploy.rig.source import Source
 
 DATABASE = "shop"
-SALES = ("customer_order", "order_line")
-CATALOGUE = ("customer", "product", "price_list")
+INSTANCES = {
+    "orders": ("customer_order",),
+    "lines": ("order_line",),
+    "customers": ("customer",),
+    "products": ("product",),
+    "prices": ("price_list",),
+    "mailing": ("customer", "customer_order"),
+}
+"""Instance -> the tables that it publishes."""
 
 _TABLES = """
 CREATE TABLE customer (

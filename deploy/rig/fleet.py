@@ -236,7 +236,7 @@ class Fleet:
 
     def placed(self) -> dict[str, list[str]]:
         """Server -> the instances whose locks its workers hold."""
-        found: dict[str, list[str]] = {server: [] for server in self.servers}
+        found: dict[str, list[str]] = {server: [] for server in tuple(self.servers)}
         for name in self.instances:
             if runner := self.runner(name):
                 found.setdefault(runner, []).append(name)
