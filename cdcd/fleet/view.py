@@ -166,7 +166,7 @@ def _not_begun(fleet: Fleet, schedule: Schedule | None, waits: str | None) -> tu
     if schedule is None or schedule.server is None:
         return "unassigned", waits or (schedule.reason if schedule else "the scheduler has not placed it yet")
     if schedule.server not in fleet.servers:
-        return "server-lost", f"{schedule.server} is gone; {waits or 'another server is to take it over'}"
+        return "server-lost", waits or f"{schedule.server} is gone; another server is to take it over"
     return "assigned", schedule.reason
 
 

@@ -157,7 +157,7 @@ def _server_row(view: ServerView, now: float) -> tuple[str, ...]:
     return (
         view.id,
         view.state,
-        or_dash(view.load, lambda load: f"{load:.2f}"),
+        or_dash(view.load, lambda load: f"{load:.3f}"),
         str(view.running),
         str(view.parked),
         rate(view.rows_per_second),

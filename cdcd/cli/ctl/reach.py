@@ -88,7 +88,7 @@ def _warn(made: Reach) -> None:
     if made.operators.cluster() is None:
         tell(f"warning: no cdcd server has ever run at {chroot} of this ZooKeeper; is zookeeper.chroot right?")
     if made.operators.open_to_all():
-        tell(f"warning: everybody who reaches ZooKeeper may change {chroot}; see zookeeper-open in docs/findings.md")
+        tell(f"warning: everybody who reaches ZooKeeper may change {chroot}; set zookeeper.auth (zookeeper-open)")
 
 
 def hush() -> None:

@@ -80,18 +80,24 @@ def missing(operators: Operators, name: str, before: int | None = None) -> str |
     if schedule.parked:
         raise parked(name, details)
     if details.lock is None or details.running is None or details.lock.created == before:
-        return f"{schedule.server} to start it" if schedule.server else f"a server ({printable(schedule.reason)})"
+        to_start = f"{schedule.server} to start it" if schedule.server else f"a server ({printable(schedule.reason)})"
+        return to_start + _trouble(details)
     return _not_yet(details)
 
 
 def _not_yet(details: Details) -> str | None:
     status, running = details.status, details.running
     if status is None or running is None or status.epoch is None or status.epoch != details.epoch:
-        return "its first word"
+        return "its worker's first report"
     if status.state == "running" and status.server == running.server:
         return None
-    finding = f": {printable(status.finding.get('what', ''))}" if status.finding else ""
-    return f"{status.state} on {printable(status.server)}{finding}"
+    return printable(f"{status.state} on {status.server}") + _trouble(details)
+
+
+def _trouble(details: Details) -> str:
+    """What its worker, or its server after a crash, said last."""
+    finding = details.status.finding if details.status else None
+    return printable(f": {finding.get('what', '')}") if finding else ""
 
 
 def parked(name: str, details: Details) -> Failure:

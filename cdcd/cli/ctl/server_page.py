@@ -39,7 +39,9 @@ def _now(fleet: Fleet, name: str, now: float) -> Iterator[tuple[str, str]]:
         yield "process", f"pid {server.pid} on {server.host}, cdcd {server.version}, up {span(now - server.since)}"
         yield "HTTP", or_dash(server.http)
     if load is not None:
-        yield "capacity", f"{load.capacity:g}; at most {or_dash(load.max_instances)} instances"
+        most = "no limit" if load.max_instances is None else f"at most {load.max_instances}"
+        yield "capacity", f"{load.capacity:g}"
+        yield "instances", most
         yield "labels", or_dash(", ".join(f"{key}={value}" for key, value in sorted(load.labels.items())))
         yield "reported", f"{iso(load.at)} ({span(now - load.at)} ago)"
 
