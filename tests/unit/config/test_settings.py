@@ -130,7 +130,8 @@ def test_a_file_that_is_named_must_exist(tmp_path: Path) -> None:
         ("CDCD_LOGLEVEL", "did you mean CDCD_LOG_LEVEL?"),
         ("CDCD_KAFKA_DEFAULT_BOOTSTRAP_SERVERS", "two underscores"),
         ("CDCD_KAFAK__DEFAULT__BOOTSTRAP_SERVERS", "did you mean CDCD_KAFKA?"),
-        ("CDCD_ZOOKEEPER__HOSTS", "unknown setting"),
+        ("CDCD_REDIS__HOSTS", "unknown setting"),
+        ("CDCD_ZOOKEEPER_HOSTS", "two underscores"),
     ],
 )
 def test_a_mistaken_variable_is_not_ignored(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
