@@ -213,9 +213,17 @@ class Instance:
     def _lost(self, error: HoldingLost) -> None:
         fenced = isinstance(error, Fenced)
         self._metrics.fenced += fenced
-        self._metrics.kafka_transactions["aborted" if fenced else "unknown"] += 1
+        if fenced or self._confirmed():  # else it is ZooKeeper's answer that is missing, not Kafka's
+            self._metrics.kafka_transactions["aborted" if fenced else "unknown"] += 1
         self._metrics.producer_rebuilds += 1
         self._change("starting", "instance.holding_lost", str(error))
+
+    def _confirmed(self) -> bool:
+        try:
+            self._ownership.check()
+        except (HoldingLost, NotOwner):
+            return False
+        return True
 
     def _retrying(self, finding: Finding) -> None:
         if self.finding is None or self.finding.code != finding.code:

@@ -26,6 +26,7 @@ from cdcd.worker.channel import Assignment, Farewell, Hello, Report
 from cdcd.worker.definitions import Definitions
 from cdcd.worker.instance import Backoff, Instance, Patience
 from cdcd.worker.journal import Journal
+from cdcd.worker.ownership import InFleet
 from cdcd.worker.source import Identity
 from cdcd.worker.stopping import StopSignal
 from cdcd.worker.tether import Tether
@@ -71,7 +72,7 @@ class _Worker:
         self._stop = StopSignal()
         self._tether = Tether(pipe, self._stop, exit_now)
         self._journal = Journal(assignment.instance, changed=self._tether.wake)
-        self._ownership = ZooKeeperOwnership(
+        self._ownership: InFleet = ZooKeeperOwnership(
             settings.ensemble(),
             self._credentials,
             assignment.instance,

@@ -74,14 +74,21 @@ class Tether:
         self._send(farewell)
 
     def _listen(self) -> None:
-        while True:
-            for key, _ in self._selector.select(self._patience()):
-                key.data()
-            now = time.monotonic()
-            if self._end_at is not None and now >= self._end_at:
-                self._exit_now(f"the server is gone, and this did not end within {ALONE_SECONDS:g} s")
-            if now >= self._tell_at:
-                self._tell_at = now + self._tell()
+        try:
+            while True:
+                self._turn()
+        except Exception:  # noqa: BLE001 - whatever it is: a worker that hears nothing must not go on
+            structlog.get_logger().exception("worker.failed", reason="a defect of cdcd: please report it with this log")
+            self._exit_now("it would hear neither its server nor signals any more")
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(self._patience()):
+            key.data()
+        now = time.monotonic()
+        if self._end_at is not None and now >= self._end_at:
+            self._exit_now(f"the server is gone, and this did not end within {ALONE_SECONDS:g} s")
+        if now >= self._tell_at:
+            self._tell_at = now + self._tell()
 
     def _patience(self) -> float:
         due = self._tell_at if self._end_at is None else min(self._tell_at, self._end_at)
