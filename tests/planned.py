@@ -48,7 +48,7 @@ class Fleet:
     def run(self, name: str, on: str, weight: float = 0.1, **members: Any) -> None:
         """An instance that runs already."""
         self.add(name, weight, **members)
-        self.schedule[name] = Schedule(on, 7, "before", NOW - 10_000)
+        self.schedule[name] = Schedule(on, 7, "before", NOW - 10_000, definition=self.instances[name].changed)
 
     def measure(self) -> None:
         """All live servers report what they run."""

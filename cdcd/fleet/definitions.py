@@ -69,7 +69,6 @@ def _planned(node: Stored, definition: Definition) -> PlannedInstance:
     placement = definition.placement
     return PlannedInstance(
         node.changed,
-        changed_at=node.changed_at,
         paused=definition.paused,
         version=definition.version,
         weight=None if placement.weight == "auto" else placement.weight,
@@ -79,7 +78,7 @@ def _planned(node: Stored, definition: Definition) -> PlannedInstance:
 
 
 def _invalid(node: Stored, problems: tuple[Problem, ...]) -> Reading:
-    return Reading(PlannedInstance(node.changed, changed_at=node.changed_at, valid=False), node.version, problems)
+    return Reading(PlannedInstance(node.changed, valid=False), node.version, problems)
 
 
 def _misplaced(name: str) -> Problem:
@@ -101,7 +100,6 @@ def _later(name: str, node: Stored) -> Reading | None:
     wishes: Mapping[str, Any] = placement if isinstance(placement, dict) else {}
     planned = PlannedInstance(
         node.changed,
-        changed_at=node.changed_at,
         paused=fields.get("paused") is True,
         version=version,
         require=_labels(wishes.get("require")),

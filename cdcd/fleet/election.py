@@ -65,8 +65,10 @@ class Election:
         A new term is another object: the scheduler that sees one reads everything anew.
         """
         leader = self._cache.node(paths.LEADER)
-        if leader is None and self._session.create(paths.LEADER, self._server_id.encode(), ephemeral=True):
-            leader = self._session.get(paths.LEADER)
+        if leader is None:
+            self._cache.forget((paths.LEADER,))
+            self._session.create(paths.LEADER, self._server_id.encode(), ephemeral=True)
+            leader = self._cache.node(paths.LEADER)
         if leader is None or leader.owner != self._session.id:
             self._end("another server is the scheduler")
         elif self._term is None or self._term.session_id != self._session.id:

@@ -225,6 +225,8 @@ class Schedule:
     """What it weighed when it last moved: counts until it is measured where it runs now."""
     moved: float | None = None
     """When it was last moved for balance or by an operator: it stays for a while."""
+    definition: int = 0
+    """Transaction id (mzxid) of the definition's last change when the generation began."""
 
     def names(self, server: str) -> bool:
         """Whether `server` is to run it or to stand by for it."""

@@ -61,6 +61,8 @@ class SnapshotReader:
         schedule, server_ids = _schedule(tree), _server_ids(tree)
         moving = [name for name, node in schedule.items() if node.next is not None]
         deleted = set(server_ids.values()) - definitions.keys() - unreadable.keys() - schedule.keys() - {""}
+        # In this order: a successor that takes the lock removes its standby with it, so that one of the two is seen.
+        standby = tree.each(Standby, moving, paths.standby)
         running = tree.each(Running, [*moving, *deleted], paths.running)
         return Snapshot(
             self._cluster,
@@ -70,7 +72,7 @@ class SnapshotReader:
             requests,
             schedule,
             {name: node.server for name, node in running.items()},
-            tree.each(Standby, moving, paths.standby),
+            standby,
             _assigned(tree),
             server_ids,
             tree.stored,

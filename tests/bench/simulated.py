@@ -85,7 +85,7 @@ class SimulatedFleet:
         name, zone = f"i{self._made['instance']:07}", {"zone": self.chance.choice(ZONES)}
         kind = self.chance.random()
         require, prefer = (zone if kind < 0.05 else {}), (zone if kind > 0.97 else {})
-        self.instances[name] = PlannedInstance(self._made["instance"], self.now, require=require, prefer=prefer)
+        self.instances[name] = PlannedInstance(self._made["instance"], require=require, prefer=prefer)
         self._traffic.add(name)
 
     def forget(self) -> None:

@@ -185,7 +185,7 @@ def _parked() -> Fleet:
 
 def test_a_changed_definition_ends_parking() -> None:
     fleet = _parked()
-    fleet.change("i", changed=fleet.instances["i"].changed + 1, changed_at=NOW)
+    fleet.change("i", changed=fleet.instances["i"].changed + 1)
     fleet.plan()
     node = fleet.schedule["i"]
     assert node.parked is None
@@ -217,7 +217,7 @@ def test_a_move_does_not_end_parking() -> None:
 def test_a_failure_before_the_definition_was_changed_is_tried_again() -> None:
     fleet = _fleet("a", "b")
     fleet.fail("i", "a", "position-purged")
-    fleet.change("i", changed=500, changed_at=NOW + 1)
+    fleet.change("i", changed=500)
     fleet.now = NOW + 2
     fleet.plan()
     assert fleet.where("i") == ("a", None)
@@ -231,7 +231,7 @@ def test_a_changed_definition_forgets_failures() -> None:
     fleet.plan()
     fleet.fail("i", "b", "source-unreachable", "retry")
     fleet.plan()
-    fleet.change("i", changed=500, changed_at=NOW + 1)
+    fleet.change("i", changed=500)
     fleet.plan()
     assert fleet.where("i") == ("b", None)
     assert fleet.schedule["i"].failed == {}

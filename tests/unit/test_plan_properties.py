@@ -59,7 +59,6 @@ REQUESTS = st.builds(
 FLEET_INSTANCES = st.builds(
     PlannedInstance,
     changed=st.integers(101, 103),
-    changed_at=TIMES,
     valid=st.sampled_from([True, True, True, False]),
     paused=st.sampled_from([False, False, False, True]),
     version=st.sampled_from([1, 1, 1, 2]),

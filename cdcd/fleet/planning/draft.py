@@ -91,12 +91,20 @@ class Draft:
         if not self._reasons:
             return node
         moved = before is None or (node.server, node.next) != (before.server, before.next)
-        generation, at = node.generation, self._now
+        generation, definition, at = node.generation, node.definition, self._now
         if moved or self._anew:
             generation = generation + 1 if before else self.instance.changed
+            definition = self.instance.changed
         elif node.next is not None:
             at = node.at  # the time of a hand-over runs from its start
-        return replace(node, generation=generation, reason=reason, at=at, failed=self._remembered(node))
+        return replace(
+            node,
+            generation=generation,
+            definition=definition,
+            reason=reason,
+            at=at,
+            failed=self._remembered(node),
+        )
 
     def _remembered(self, node: Schedule) -> dict[str, FailedServer]:
         """Failures with this definition that are not long over."""

@@ -38,8 +38,8 @@ def take_in(draft: Draft, situation: Situation) -> None:
         if not draft.counts(known):
             _again(draft, f"the definition was changed after {node.server} had failed: tried again")
             return
-    elif failure.at < draft.instance.changed_at:
-        _again(draft, f"{node.server} failed with the definition before this one: tried again")
+    elif 0 < node.definition < draft.instance.changed:  # not by clocks: there are three, and any may be wrong
+        _again(draft, f"the definition was changed since {node.server} was given it: tried again")
         return
     elif failure.kind == "operator" and not is_local(failure.code) and failure.code != CRASHED:
         _park(draft, failure, situation.now)

@@ -12,8 +12,6 @@ class PlannedInstance:
 
     changed: int
     """Transaction id (mzxid) of the definition's last change."""
-    changed_at: float = 0.0
-    """Unix seconds of that change, by the ensemble's clock: a failure from before it says nothing of the new definition."""
     valid: bool = True
     """False: the definition has mistakes. It goes on where it runs, with what was valid before, and is started nowhere."""
     paused: bool = False
