@@ -31,7 +31,7 @@ LATER = "dan"
 MOVED, KILLED = "orders", "prices"
 """The instance that is moved by hand, and the one whose server dies."""
 
-_CDCCTL = "import sys; from cdcd.cli.cdcctl import main; sys.argv[0] = 'cdcctl'; sys.exit(main())"
+_CDCCTL = "from cdcd.cli.cdcctl import run; run()"
 # Parts of 1 MiB, so that the huge transaction is published in several and the kill falls between them.
 _PARTS = {"sink": {"commit": {"max_bytes": "1MiB"}}}
 
