@@ -11,7 +11,18 @@ from tests.instances import Figures, MakeInstance
 
 SEED = int(os.environ.get("CHAOS_SEED", "20261122"))
 
-OF_THE_FLEET = ("supervisor.after_spawn",)
+OF_THE_FLEET = (
+    "lock.acquired",
+    "mirror.before_write",
+    "mirror.after_write",
+    "zk.suspended",
+    "handover.drained",
+    "handover.released",
+    "supervisor.after_spawn",
+    "scheduler.after_plan",
+    "scheduler.mid_writes",
+)
+"""Met in test_worker_fleet.py, test_supervisor.py and test_scheduler_terms.py."""
 
 SMALL_PARTS = {"commit": {"max_bytes": "256KiB"}}
 

@@ -36,6 +36,12 @@ def published(worker: LoneWorker) -> int:
     return worker.reports[-1].metrics.published_records if worker.reports else 0
 
 
+def bury(stage: Stage, worker: LoneWorker) -> bool:
+    """Close its session, as its server does, by what it has told; False: it had ended already."""
+    ensemble = load_settings(stage.fleet.write_settings("a")).ensemble()
+    return close_session(ensemble, Credentials(None), worker.hello.session_id, worker.hello.password)
+
+
 def test_a_killed_worker_is_followed_by_the_next(make_stage: MakeStage) -> None:
     stage = make_stage("killed")
     stage.schedule("a")
@@ -43,10 +49,7 @@ def test_a_killed_worker_is_followed_by_the_next(make_stage: MakeStage) -> None:
         first = stage.worker("a").running()
         until(lambda: published(first), "it publishes")
         first.kill()
-        settings = load_settings(stage.fleet.write_settings("a"))
-        assert close_session(settings.ensemble(), Credentials(None), first.hello.session_id, first.hello.password), (
-            "the dead worker's session can be closed by what it said"
-        )
+        assert bury(stage, first)
         second = stage.worker("a").running()
         until(lambda: published(second), "the second publishes")
     epochs = [record["epoch"] for record in positions(stage.instance)]
@@ -64,11 +67,10 @@ def test_a_worker_whose_session_is_closed_publishes_nothing_more(make_stage: Mak
     with load(stage):
         first = stage.worker("a").running()
         until(lambda: published(first), "it publishes")
-        settings = load_settings(stage.fleet.write_settings("b"))
         stage.schedule("b")
         second = stage.worker("b")
         until(lambda: second.role == "waiting", "the next one waits")
-        close_session(settings.ensemble(), Credentials(None), first.hello.session_id, first.hello.password)
+        bury(stage, first)
         first.ended("not_owner")
         second.running()
     stored = [(record["epoch"], record["nonce"]) for record in positions(stage.instance)]
@@ -122,6 +124,20 @@ def test_an_owner_that_dies_in_a_hand_over_is_followed_by_the_successor(make_sta
         assert first.wait(30) == -signal.SIGKILL, first.said()
         second.running()
         until(lambda: published(second), "the successor publishes")
+
+
+@pytest.mark.parametrize("name", ["lock.acquired", "mirror.before_write", "mirror.after_write", "zk.suspended"])
+def test_a_crash_between_worker_and_zookeeper_costs_nothing(make_stage: MakeStage, name: str) -> None:
+    stage = make_stage("crashed")
+    stage.schedule("a")
+    with load(stage):
+        first = stage.worker("a", failpoint=f"{name}=crash")
+        if name == "zk.suspended":
+            bury(stage, first.running())
+        assert first.wait(30) == -signal.SIGKILL, first.said()
+        assert hits(first) == [name]
+        bury(stage, first)
+        stage.worker("a").running()
 
 
 def test_off_the_schedule_a_worker_stores_its_position_and_leaves(make_stage: MakeStage) -> None:
