@@ -39,7 +39,7 @@ def test_it_registers_reports_and_leaves(fleet: Fleet) -> None:
     assert node is not None
     assert node.owner
     assert node.content["pid"] == server.pid
-    load = until(lambda: fleet.tree.content("/load/a"), "it reports")
+    load = until(lambda: fleet.tree.content("/load/a") or None, "it reports")
     assert (load["capacity"], load["labels"], load["max_instances"]) == (3.0, {"zone": "a"}, 7)
     assert (load["stopping"], load.get("instances")) == (False, None)
     assert fleet.tree.content("/cluster")["id"] == fleet.cluster
