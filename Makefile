@@ -39,7 +39,7 @@ servers: venv
 	@$(PYTHON) deploy/stack check
 
 .PHONY: demo
-demo: venv servers ## two instances, a workload, a kill -9, and the proof; KEEP=1 leaves all running
+demo: venv servers ## a fleet of three servers, a move, a kill -9, a join, and the proof; KEEP=1 leaves all running
 	@$(PYTHON) -m deploy.demo $(if $(KEEP),--keep) $(ARGS)
 
 .PHONY: test

@@ -51,7 +51,7 @@ class Screen:
         if self._console.is_terminal:
             self._news.append(text)
         else:
-            self._console.print(text)
+            self._console.print(Text(text), soft_wrap=True)
 
     def _draw(self) -> None:
         if not self._console.is_terminal:
