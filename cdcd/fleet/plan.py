@@ -5,7 +5,6 @@ instances that have no server, servers to be emptied, balance.
 """
 
 from collections.abc import Mapping
-from itertools import chain, islice
 
 from cdcd.fleet.nodes import Schedule
 from cdcd.fleet.planning import failures, handover, requests
@@ -127,8 +126,7 @@ class _Planning:
         if situation.settling or budget <= 0:
             return
         balance = Balance(situation, self._instances, self._schedule, self._drafts)
-        moves = chain(balance.home(self._astray), balance.spread())
-        self._drafts.update({draft.name: draft for draft in islice(moves, budget)})
+        self._drafts.update({draft.name: draft for draft in balance.moves(self._astray, budget)})
 
 
 def _is_for_balance(draft: Draft) -> bool:

@@ -176,3 +176,43 @@ def test_noise_does_not_make_it_flap(seed: int) -> None:
         fleet.now += 10
     assert moved.total() <= 8
     assert max(moved.values(), default=0) <= 2
+
+
+def test_two_change_places_where_none_fits() -> None:
+    fleet = Fleet("a", "b")
+    for name, on, weight in (("w", "a", 0.5), ("x", "a", 0.5), ("y", "b", 0.3), ("z", "b", 0.3)):
+        fleet.run(name, on, weight)
+    fleet.measure()
+    fleet.plan()
+    assert sorted(fleet.where(name) for name in "wxyz") == [("a", None), ("a", "b"), ("b", None), ("b", "a")]
+    fleet.settle()
+    assert _loads(fleet) == pytest.approx({"a": 0.8, "b": 0.8})
+
+
+def test_a_swap_is_not_begun_by_half() -> None:
+    fleet = Fleet("a", "b", max_moves=1)
+    for name, on, weight in (("w", "a", 0.5), ("x", "a", 0.5), ("y", "b", 0.3), ("z", "b", 0.3)):
+        fleet.run(name, on, weight)
+    fleet.measure()
+    assert fleet.look().changes == ()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_small_fleets_get_as_even_as_can_be_expected(seed: int) -> None:
+    """Where giving the heaviest first to the least loaded ends within 20 % of the mean or the largest, so does this."""
+    chance = random.Random(seed)
+    fleet = Fleet(*(f"s{number}" for number in range(chance.choice([2, 3, 4, 5]))))
+    for number in range(chance.choice([8, 12, 20, 40])):
+        heavy, skewed = chance.uniform(0.01, 0.5), min(1.0, 0.02 * chance.paretovariate(1.2))
+        fleet.add(f"i{number:02}", chance.choice([heavy, skewed]))
+    for _ in range(2):
+        fleet.plan()
+        fleet.settle()
+        fleet.now += 1000
+    best = [0.0] * len(fleet.servers)
+    for weight in sorted(fleet.weights.values(), reverse=True):
+        best[best.index(min(best))] += weight
+    middle = mean(best)
+    allowed = 0.2 * max(middle, *fleet.weights.values())
+    within = [max(abs(load - middle) for load in loads) <= allowed for loads in (best, _loads(fleet).values())]
+    assert within[1] >= within[0]

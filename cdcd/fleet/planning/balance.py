@@ -1,14 +1,16 @@
 """Moving running instances to where they weigh less, while that pays."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from itertools import islice
 
 from cdcd.fleet.nodes import Schedule
 from cdcd.fleet.planning.draft import Draft
 from cdcd.fleet.planning.hosts import Host, Level, Pool, lightest
 from cdcd.fleet.planning.placement import hand_over
 from cdcd.fleet.planning.situation import Situation, labelled
+from cdcd.fleet.planning.swap import best_swap
 from cdcd.fleet.planning.types import PlannedInstance
 
 LAG = 10.0
@@ -22,9 +24,9 @@ class Move:
 
     name: str
     to: Host
-    gain: float
-    cost: float
-    least: float
+    gain: float = 0.0
+    cost: float = 1.0
+    least: float = 0.0
     """What moves have to bring, if need be together."""
 
 
@@ -43,17 +45,25 @@ class Balance:
         self._levels: dict[Pool, Level] = {}
         self._taking = [host for host in situation.hosts.all.values() if host.takes and self._is_sure(host)]
 
-    def home(self, astray: list[str]) -> Iterator[Draft]:
+    def moves(self, astray: Sequence[str], most: int) -> list[Draft]:
+        """At most so many hand-overs: instances to servers that they prefer, then from the most loaded servers."""
+        found = list(islice(self._home(astray), most))
+        for step in self._spread():
+            if len(found) + len(step) > most:
+                break
+            found += [self._hand_over(move, "for balance") for move in step]
+        return found
+
+    def _home(self, astray: Iterable[str]) -> Iterator[Draft]:
         """Instances that ran out of the servers they prefer, as soon as one of those can have them back."""
         for name in astray:
-            instance, node = self._instances[name], self._schedule[name]
-            draft = Draft(name, instance, node, self._situation.now)
-            host = self._situation.hosts.preferred(instance).least(self._situation.weight(name), draft.avoided)
-            if host is not None and self._may_move(name):
-                yield self._hand_over(draft, host, f"which it prefers ({labelled(instance.prefer)})")
+            instance, failed = self._instances[name], self._schedule[name].failed
+            host = self._situation.hosts.preferred(instance).least(self._situation.weight(name), failed)
+            if host is not None and self._is_free(name):
+                yield self._hand_over(Move(name, host), f"which it prefers ({labelled(instance.prefer)})")
 
-    def spread(self) -> Iterator[Draft]:
-        """The most loaded servers first, while moves pay."""
+    def _spread(self) -> Iterator[tuple[Move, ...]]:
+        """What should move together, the most loaded servers first, while moves pay. Each step rests on those before it."""
         sources = [(-host.load, host.name) for host in self._taking]
         heapify(sources)
         coldest = min((host.load for host in self._taking), default=0.0)
@@ -61,16 +71,15 @@ class Balance:
             source = self._situation.hosts.all[heappop(sources)[1]]
             if source.load - coldest <= self._situation.policy.threshold * coldest:
                 return  # of whatever pool: its mean is not below its least loaded server
-            move = self._best(source)
-            if move is not None:
-                instance, node = self._instances[move.name], self._schedule[move.name]
-                draft = Draft(move.name, instance, node, self._situation.now)
-                yield self._hand_over(draft, move.to, "for balance")
+            step = self._step(source)
+            if step:
+                yield step
                 heappush(sources, (-source.load, source.name))
 
-    def _hand_over(self, draft: Draft, host: Host, why: str) -> Draft:
-        self._moved.add(draft.name)
-        hand_over(draft, host, why, self._situation)
+    def _hand_over(self, move: Move, why: str) -> Draft:
+        self._moved.add(move.name)
+        draft = Draft(move.name, self._instances[move.name], self._schedule[move.name], self._situation.now)
+        hand_over(draft, move.to, why, self._situation)
         draft.change_members(moved=self._situation.now)
         return draft
 
@@ -79,26 +88,50 @@ class Balance:
         return host.unsure <= self._situation.policy.threshold * host.weight
 
     def _may_move(self, name: str) -> bool:
+        return name in self._situation.weights and self._is_free(name)
+
+    def _is_free(self, name: str) -> bool:
+        """Whether nothing else is done with it, and its last move is long enough ago."""
         moved = self._schedule[name].moved
         rested = moved is None or self._situation.now >= moved + self._situation.policy.cooldown
         return rested and self._instances[name].valid and name not in self._drafts and name not in self._moved
 
-    def _best(self, source: Host) -> Move | None:
-        """What brings most for its cost, if it and others like it bring more than the threshold."""
+    def _step(self, source: Host) -> tuple[Move, ...]:
+        """What brings most for its cost, if it and others like it bring more than the threshold; else two that change places."""
         targets: dict[Pool, list[Host]] = {}
         moves = []
-        for name in source.seats:
-            if name not in self._situation.weights or not self._may_move(name):
-                continue
+        for name in filter(self._may_move, source.seats):
             pool = self._pool(source, name)
             if pool not in targets:
                 targets[pool] = self._targets(source, pool, ())
             if targets[pool] and (move := self._move(source, name, pool, targets[pool])):
                 moves.append(move)
-        if not moves:
-            return None
-        best = max(moves, key=lambda move: (move.gain / move.cost, move.name))
-        return best if sum(move.gain for move in moves) > best.least else None
+        if moves:
+            best = max(moves, key=lambda move: (move.gain / move.cost, move.name))
+            if sum(move.gain for move in moves) > best.least:
+                return (best,)
+        return next(filter(None, (self._swap(source, pool, to) for pool in targets for to in targets[pool])), ())
+
+    def _swap(self, source: Host, pool: Pool, target: Host) -> tuple[Move, ...]:
+        """A heavier instance for a lighter one, if that pays by itself."""
+        if source.full or target.full:
+            return ()
+        unit, gap = 1 / source.capacity + 1 / target.capacity, source.load - target.load
+        pair = best_swap(self._fitting(source, target), self._fitting(target, source), gap / unit)
+        if pair is None:
+            return ()
+        (heavy, ours), (light, theirs) = pair
+        gain = gap - abs(gap - (heavy - light) * unit)
+        return (Move(ours, target), Move(theirs, source)) if gain > self._slack(pool) else ()
+
+    def _fitting(self, here: Host, there: Host) -> list[tuple[float, str]]:
+        """Instances on one server that may as well be on the other, with their weights."""
+        weights, schedule = self._situation.weights, self._schedule
+        return [
+            (weights[name], name)
+            for name in filter(self._may_move, here.seats)
+            if there.name in self._pool(here, name).hosts and there.name not in schedule[name].failed
+        ]
 
     def _targets(self, source: Host, pool: Pool, avoid: Iterable[str]) -> list[Host]:
         """Servers of the pool that a move could pay for: the best of each size."""
