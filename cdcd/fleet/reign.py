@@ -191,6 +191,8 @@ class Reign:
             self._log.warning(notice.event, about=notice.about, reason=notice.reason)
         self._told = notices
         for name in sorted(plan.waiting.keys() - self._plan.waiting.keys()):
+            if snapshot.definitions[name].problems:
+                continue  # told with its mistakes
             self._log.warning("instance.waiting", sync_instance=name, reason=plan.waiting[name])
         self._plan = plan
         invalid = sum(1 for reading in snapshot.definitions.values() if reading.problems)

@@ -63,7 +63,7 @@ def test_bad_definitions_get_a_verdict_and_hurt_nobody(fleet: ScheduledFleet) ->
         fleet.define("good")
         scheduler = fleet.scheduler()
         fleet.server("a")
-        until(lambda: fleet.where("good") == fleet.where("yaml") == "a")
+        until(lambda: fleet.where("good") == fleet.where("yaml") == "a", 60)  # megabytes are read first
         fleet.define("later")
         until(lambda: fleet.where("later") == "a")
         until(lambda: all((status := fleet.status(name)) and status.state == "invalid" for name in BAD_DEFINITIONS))
