@@ -89,7 +89,7 @@ class Holding:
     def unheard(self, patience: float) -> bool:
         """Whether the hot thread has not asked for `patience` seconds, and should have: it looks all the time, unless it hangs."""
         now = boottime()
-        if self.lock is None or self._heard or self._lease.left(now) > 0:
+        if self._heard or self._lease.left(now) > 0:  # the end of a holding ends its lease
             self._unheard_since = None
         elif self._unheard_since is None:
             self._unheard_since = now

@@ -200,6 +200,7 @@ class ZooKeeperOwnership:
         if not done:
             self._holding.lock = held
             return False
+        self._holding.hear()
         self._end("handed over")
         self._log.info("lock.handed_over", reason=f"to {ready.server if ready else None}", epoch=epoch[0])
         return True

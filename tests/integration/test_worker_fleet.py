@@ -203,3 +203,14 @@ def test_a_worker_that_hangs_ends_soon_after_its_server(make_stage: MakeStage) -
     until(lambda: hits(worker) == ["position.after_read"], "it hangs")
     worker.abandon()
     assert worker.wait(4) == 1, worker.said()
+
+
+def test_a_worker_that_hangs_ends_soon_after_its_lock(make_stage: MakeStage) -> None:
+    """Whatever it hangs in, it must not come back as an owner."""
+    stage = make_stage("entranced")
+    stage.schedule("a")
+    worker = stage.worker("a", failpoint="position.after_read=hang")
+    until(lambda: hits(worker) == ["position.after_read"], "it hangs")
+    assert bury(stage, worker)
+    assert worker.wait(10) == 1, worker.said()
+    assert worker.farewell is None

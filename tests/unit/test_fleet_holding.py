@@ -83,3 +83,10 @@ def test_a_thread_that_has_looked_is_not(holding: Holding) -> None:
         holding.check()
     assert not holding.unheard(0.0)
     assert not holding.unheard(0.0)
+
+
+def test_the_end_of_a_holding_has_to_be_heard_of_too(holding: Holding) -> None:
+    """The session is over while the hot thread hangs: it must not wake up as an owner."""
+    holding.end("the ZooKeeper session is over")
+    assert not holding.unheard(0.0)
+    assert holding.unheard(-1.0)
