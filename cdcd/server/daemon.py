@@ -79,9 +79,10 @@ class Server:
         self._membership = Membership(settings, self._session, Cache(self._session), stop, self._scheduling.start)
         self._undertaker = Undertaker(settings.server_id, ensemble, credentials, self._session)
         self._registry = Registry(versions, self._metrics)
+        self._forkserver = Forkserver(work, PRELOAD)
         self._supervisor = Supervisor(
             settings=settings,
-            forkserver=Forkserver(work, PRELOAD),
+            forkserver=self._forkserver,
             undertaker=self._undertaker,
             registry=self._registry,
             stop=stop,
@@ -97,9 +98,7 @@ class Server:
             self._settings.server_id,
             ServerNode(socket.gethostname(), os.getpid(), self._since, self._version, address, pid_space=pid_space()),
         )
-        belonging = threading.Thread(
-            target=self._membership.run, args=(self._supervisor, registration), name="membership", daemon=True
-        )
+        belonging = threading.Thread(target=self._belong, args=(registration,), name="membership", daemon=True)
         belonging.start()
         try:
             self._supervisor.run()
@@ -107,6 +106,11 @@ class Server:
             self._leave(registration, belonging)
         if self._membership.fatal is not None:
             raise self._membership.fatal
+
+    def _belong(self, registration: Registration) -> None:
+        """Nobody is to hand an instance over to a server that still loads its modules."""
+        self._forkserver.warm()
+        self._membership.run(self._supervisor, registration)
 
     def _leave(self, registration: Registration, belonging: threading.Thread) -> None:
         """Another scheduler is elected before this server is seen to be gone, so that it finds nothing orphaned."""

@@ -59,6 +59,15 @@ class Forkserver:
         _raise_file_limit()
         _start_tracker()
 
+    def warm(self) -> None:
+        """Wait until it has loaded its modules: from then on a worker starts in a moment."""
+        process = self._context.Process(target=_nothing, name="cdcd warming")
+        try:
+            process.start()
+            process.join()
+        except (OSError, EOFError) as error:
+            structlog.get_logger().warning("forkserver.cold", reason=f"the first worker will tell more: {error}")
+
     def keep_ready(self) -> None:
         """Start it if it does not run; cheap where it does. The modules are loaded while the server goes on."""
         before = self.pid
@@ -149,6 +158,10 @@ class WorkerProcess:
         code = self._process.exitcode
         self._pipe.close()
         return None if code == FORKSERVER_DIED else code
+
+
+def _nothing() -> None:
+    """A process that only shows that processes can be made."""
 
 
 def _handle_of(pid: int) -> int | None:

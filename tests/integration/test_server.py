@@ -183,7 +183,8 @@ def test_an_http_address_in_use(fleet: Fleet) -> None:
 
 
 def test_a_restart_after_a_kill_takes_the_dead_processs_place(fleet: Fleet) -> None:
-    """Nobody sees the server gone, and nothing is waited for."""
+    """Nobody sees the server gone, and nothing is waited for: not the dead one's session, long as it is."""
+    fleet.session = 10.0
     killed = up(fleet)
     before = fleet.tree.node("/servers/a")
     killed.kill()
