@@ -1,10 +1,11 @@
 """Topics: create what is missing, learn what is there, before the first row depends on it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -22,6 +23,8 @@ from cdcd.errors import Finding, FindingError
 from cdcd.kafka.client import SLICE, ClientConfig, Trouble, with_callbacks
 from cdcd.kafka.failures import Subject, explained, refused, unreachable
 
+FORESEEN_SECONDS = 60.0
+_MOST_FORESEEN = 1000
 _ABSENT = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE})
 _DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 
@@ -47,6 +50,8 @@ class Topics:
         self._brokers_checked = False
         self._config = with_callbacks(config, self._trouble)
         self._client: AdminClient | None = None
+        self._foreseen: dict[str, TopicDescription] = {}
+        self._foreseen_at = 0.0
 
     @property
     def _admin(self) -> AdminClient:
@@ -60,13 +65,33 @@ class Topics:
     def rest(self) -> None:
         """Let go of the client, whose threads cost something as long as it is there; the next question makes another."""
         self._client = None
+        self._foreseen = {}
+
+    def foresee(self, topics: Iterable[str]) -> None:
+        """Ask once for all of these, so that within the next FORESEEN_SECONDS the first `ensure` of each need not.
+
+        Of what cannot be said of one now `ensure` will tell; FindingError only where the brokers do not answer.
+        """
+        names, timeout = sorted(topics)[:_MOST_FORESEEN], self._timeout
+        if not names:
+            return
+        futures = self._admin.describe_topics(
+            TopicCollection(names), include_authorized_operations=True, request_timeout=timeout
+        )
+        self._foreseen, self._foreseen_at = {}, time.monotonic()
+        for name in names:
+            described = self._ask(
+                partial(futures.__getitem__, name), Subject("look the topic up", (name,)), unless=_ABSENT | _DENIED
+            )
+            if described is not None:
+                self._foreseen[name] = described
 
     def ensure(self, topic: str, partitions: int, replication: int, config: Mapping[str, str] | None = None) -> int:
         """Create `topic` unless it exists, wait until the cluster knows it; its actual number of partitions.
 
         An existing topic is left as it is, whatever `partitions`, `replication` and `config` say.
         """
-        described = self._describe(topic)
+        described = self._foretold(topic) or self._describe(topic)
         if described is None:
             self._create(NewTopic(topic, partitions, replication, config=dict(config or {})))
             described = self._await(topic)
@@ -93,6 +118,10 @@ class Topics:
             if entries is not None:
                 _check_verification(node.id, entries)
         self._brokers_checked = True
+
+    def _foretold(self, topic: str) -> TopicDescription | None:
+        fresh = time.monotonic() - self._foreseen_at < FORESEEN_SECONDS
+        return self._foreseen.pop(topic, None) if fresh else None
 
     def _describe(self, topic: str) -> TopicDescription | None:
         names, timeout = TopicCollection([topic]), self._timeout

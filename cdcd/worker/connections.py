@@ -3,6 +3,7 @@
 Made on first use, and anew with each definition that names others.
 """
 
+from collections.abc import Iterable
 from functools import cached_property
 
 from cdcd.config.definition import Definition
@@ -92,6 +93,10 @@ class Connections:
     def ensure_topic(self, definition: Definition, topic: str, partitions: int) -> int:
         """Make it, as the definition says by now, unless it is there; the number of partitions that it has."""
         return self._topics.ensure(topic, partitions, self._replication(definition))
+
+    def foresee(self, topics: Iterable[str]) -> None:
+        """Their first `ensure_topic` is to be answered at once."""
+        self._topics.foresee(topics)
 
     def rest(self) -> None:
         """Nothing happens: what is needed seldom may go."""

@@ -1,6 +1,6 @@
 """From nothing to publishing, in the one order that is safe (docs/coordination.md, "Epoch and take-over")."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -69,6 +69,7 @@ class TakeOver:
         sink: Sink,
         positions: PositionTopic,
         ensure_position_topic: Callable[[], None],
+        foresee: Callable[[Iterable[str]], None],
         ownership: Ownership,
         pump: Callable[[Held], Runs],
         lag: Callable[[Held], LagWatch],
@@ -83,6 +84,7 @@ class TakeOver:
         self._sink = sink
         self._positions = positions
         self._ensure_position_topic = ensure_position_topic
+        self._foresee = foresee
         self._ownership = ownership
         self._pump = pump
         self._lag = lag
@@ -116,7 +118,8 @@ class TakeOver:
         self._source.prepare()  # nobody waits for, or is fenced by, one that cannot read the source
         self._stop.proceed()
         self._ensure_position_topic()
-        self._positions.peek()
+        published = self._positions.peek()
+        self._foresee(published.partitions if published else ())
         self._sink.construct()
 
     def _fence(self) -> tuple[Holding, PositionRecord | None]:

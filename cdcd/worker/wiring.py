@@ -100,6 +100,7 @@ class Wiring:
             sink=connections.sink,
             positions=connections.positions,
             ensure_position_topic=connections.ensure_position_topic,
+            foresee=connections.foresee,
             ownership=self._ownership,
             pump=self._pump,
             lag=lambda held: LagWatch(held.endpoint, self._stored_position, self.figures.metrics),

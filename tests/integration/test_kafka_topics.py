@@ -4,6 +4,7 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from confluent_kafka.admin import TopicDescription
 
 from cdcd.errors import FindingError
 from cdcd.kafka.topics import Topics
@@ -26,6 +27,24 @@ def test_an_absent_topic_is_made_and_an_existing_one_left_alone(topics: Topics, 
     limits = topics.limits(name)
     assert limits is not None
     assert limits.max_message_bytes == 5000
+
+
+def test_what_was_foreseen_is_not_asked_for_again(topics: Topics, name: str) -> None:
+    assert topics.ensure(name, 3, 1) == 3
+    asked: list[str] = []
+    describe = topics._describe
+
+    def ask(topic: str) -> TopicDescription | None:
+        asked.append(topic)
+        return describe(topic)
+
+    topics._describe = ask  # type: ignore[method-assign]
+    topics.foresee([name, f"{name}-absent"])
+    assert [topics.ensure(name, 9, 1) for _ in range(2)] == [3, 3]
+    assert asked == [name], "the first answer is for one question only"
+    assert topics.ensure(f"{name}-absent", 2, 1) == 2
+    assert asked[:2] == [name, f"{name}-absent"]
+    topics.foresee([])
 
 
 def test_made_by_several_at_once(kafka: KafkaServer, name: str) -> None:
