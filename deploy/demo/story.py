@@ -35,8 +35,8 @@ _CDCCTL = "from cdcd.cli.cdcctl import run; run()"
 # Parts of 1 MiB, so that the huge transaction is published in several and the kill falls between them.
 _PARTS = {"sink": {"commit": {"max_bytes": "1MiB"}}}
 
-# All instances read the same binlog, so they weigh about the same; what they differ by for a moment is no reason to move.
-_STEADY = {"threshold": 0.5, "cooldown": "60s"}
+# All instances read the same binlog, so they weigh the same; what they differ by for a moment is no reason to move.
+_STEADY = {"threshold": 0.6, "cooldown": "60s", "max_moves": 1}
 
 
 class Demo:
