@@ -70,10 +70,10 @@ def test_loads_are_spread(make_fleet: MakeFleet, mysql_server: MysqlFactory, fig
 @pytest.mark.must_show("4.1")
 @pytest.mark.timeout(1200)
 def test_loads_of_twelve_are_spread(make_fleet: MakeFleet, mysql_server: MysqlFactory, figures: Figures) -> None:
-    """With the default settings of the scheduler, but for the time that an instance rests after a move."""
+    """Within a minute, of which rates are measured for a quarter before anything moves for them."""
     fleet = make_fleet(
-        fleet={"report_interval": "5s", "reconcile_interval": "2s", "rate_window": "10s"},
-        scheduling={"settle": "10s", "mature": "10s", "cooldown": "10s"},
+        fleet={"report_interval": "2s", "reconcile_interval": "1s", "rate_window": "15s"},
+        scheduling={"settle": "3s", "mature": "15s", "cooldown": "15s"},
     )
     rates = _rates(fleet, mysql_server, TWELVE, 1)
     played = _play(fleet, rates)
