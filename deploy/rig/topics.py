@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+DECISION_SECONDS = 10.0
+"""So long the markers of a commit may be under way; what is undecided then is a transaction that somebody left open."""
+
 _QUIET = {"log_level": 2, "socket.timeout.ms": 10000}
 
 
@@ -45,8 +48,10 @@ def read_committed(bootstrap: str, topics: list[str], timeout: float = 120) -> I
     Raises OpenTransaction when a partition's end cannot be reached because a transaction is still open,
     TimeoutError after `timeout` seconds without the end.
     """
+    places = partitions_of(bootstrap, topics)
+    _await_decisions(bootstrap, places)
     yield from read_records(bootstrap, topics, "read_committed", timeout)
-    _refuse_open_transactions(bootstrap, partitions_of(bootstrap, topics))
+    _refuse_open_transactions(bootstrap, places)
 
 
 def read_records(bootstrap: str, topics: list[str], isolation: str, timeout: float = 120) -> Iterator[Record]:
@@ -104,6 +109,19 @@ def committed(bootstrap: str, topics: list[str]) -> int:
         if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
             raise
         return committed(bootstrap, topics)  # of a topic that was made a moment ago
+
+
+def _await_decisions(bootstrap: str, places: list[TopicPartition]) -> None:
+    """A producer is told of its commit before the markers stand in all partitions: a reader that came between would miss the last ones.
+
+    Looked at before the reading: a look afterwards would find the markers that the reading did not.
+    """
+    deadline = time.monotonic() + DECISION_SECONDS
+    while time.monotonic() < deadline:
+        stable = ends(bootstrap, places, "read_committed")
+        if stable == ends(bootstrap, places, "read_uncommitted"):
+            return
+        time.sleep(0.05)
 
 
 def _refuse_open_transactions(bootstrap: str, places: list[TopicPartition]) -> None:
