@@ -91,6 +91,9 @@ class Simulation:
                 self.record.moves.append(0)
                 self.record.other_moves.append(0)
             self._step(quiet=quiet)
+            if (step + 1) % round(3600 / STEP) == 0:
+                hour = f"hour {self.fleet.now / 3600:.0f}: {self.record.moves[-1]} moves for balance"
+                print(f"{hour}, imbalance {self.record.imbalance[-1]:.3f}", file=sys.stderr, flush=True)
 
     def _step(self, *, quiet: bool) -> None:
         fleet = self.fleet

@@ -78,6 +78,18 @@ def test_a_young_instance_keeps_its_server_out() -> None:
     assert fleet.look().changes != ()
 
 
+def test_new_instances_do_not_keep_a_new_server_empty() -> None:
+    """They go to it as the least loaded one: what they weigh is a guess, but not one that matters."""
+    fleet = Fleet("a", "b")
+    for number in range(40):
+        fleet.run(f"i{number:02}", "a", 0.02)
+    fleet.measure()
+    fleet.add("new")
+    fleet.plan()
+    assert fleet.where("new") == ("b", None)
+    assert sum(node.next == "b" for node in fleet.schedule.values()) == 4
+
+
 def test_a_difference_within_the_threshold_is_left() -> None:
     fleet = Fleet("a", "b", threshold=0.1)
     for number in range(20):

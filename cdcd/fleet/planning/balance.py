@@ -84,8 +84,8 @@ class Balance:
         return draft
 
     def _is_sure(self, host: Host) -> bool:
-        """Whether its load rests on measurements."""
-        return host.unsure <= self._situation.policy.threshold * host.weight
+        """Whether its load rests on measurements, but for a part that would change nothing."""
+        return host.unsure / host.capacity <= self._situation.policy.threshold * self._situation.mean
 
     def _may_move(self, name: str) -> bool:
         return name in self._situation.weights and self._is_free(name)
