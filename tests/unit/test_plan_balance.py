@@ -68,14 +68,16 @@ def test_what_is_not_measured_moves_nobody() -> None:
     assert fleet.look().changes == ()
 
 
-def test_a_young_instance_keeps_its_server_out() -> None:
-    fleet = _lopsided()
-    for name in ("young", "younger"):
-        fleet.run(name, "a")
-        fleet.schedule[name] = Schedule("a", 7, "new", NOW - 5)
+def test_what_is_guessed_speaks_against_a_move() -> None:
+    fleet = Fleet("a", "b")
+    fleet.run("known", "a", 0.1)
+    fleet.measure()
+    for number in range(4):
+        fleet.run(f"young{number}", "a")
+        fleet.schedule[f"young{number}"] = Schedule("a", 7, "new", NOW - 5)
     assert fleet.look().changes == ()
     fleet.now += 100
-    assert fleet.look().changes != ()
+    assert [change.instance for change in fleet.look().changes] == ["known"]
 
 
 def test_new_instances_do_not_keep_a_new_server_empty() -> None:
@@ -84,9 +86,10 @@ def test_new_instances_do_not_keep_a_new_server_empty() -> None:
     for number in range(40):
         fleet.run(f"i{number:02}", "a", 0.02)
     fleet.measure()
-    fleet.add("new")
+    for number in range(8):
+        fleet.add(f"new{number}")
     fleet.plan()
-    assert fleet.where("new") == ("b", None)
+    assert fleet.where("new0") == ("b", None)
     assert sum(node.next == "b" for node in fleet.schedule.values()) == 4
 
 

@@ -43,7 +43,7 @@ class Balance:
         self._situation, self._instances, self._schedule, self._drafts = situation, instances, schedule, drafts
         self._moved: set[str] = set()
         self._levels: dict[Pool, Level] = {}
-        self._taking = [host for host in situation.hosts.all.values() if host.takes and self._is_sure(host)]
+        self._taking = [host for host in situation.hosts.all.values() if host.takes]
 
     def moves(self, astray: Sequence[str], most: int) -> list[Draft]:
         """At most so many hand-overs: instances to servers that they prefer, then from the most loaded servers."""
@@ -83,10 +83,6 @@ class Balance:
         draft.change_members(moved=self._situation.now)
         return draft
 
-    def _is_sure(self, host: Host) -> bool:
-        """Whether its load rests on measurements, but for a part that would change nothing."""
-        return host.unsure / host.capacity <= self._situation.policy.threshold * self._situation.mean
-
     def _may_move(self, name: str) -> bool:
         return name in self._situation.weights and self._is_free(name)
 
@@ -116,7 +112,7 @@ class Balance:
         """A heavier instance for a lighter one, if that pays by itself."""
         if source.full or target.full:
             return ()
-        unit, gap = 1 / source.capacity + 1 / target.capacity, source.load - target.load
+        unit, gap = 1 / source.capacity + 1 / target.capacity, _gap(source, target)
         pair = best_swap(self._fitting(source, target), self._fitting(target, source), gap / unit)
         if pair is None:
             return ()
@@ -136,13 +132,13 @@ class Balance:
     def _targets(self, source: Host, pool: Pool, avoid: Iterable[str]) -> list[Host]:
         """Servers of the pool that a move could pay for: the best of each size."""
         found = pool.least_of_each_size((source.name, *avoid))
-        return [target for target in found if self._is_sure(target) and self._is_off(source, target, pool)]
+        return [target for target in found if self._is_off(source, target, pool)]
 
     def _is_off(self, source: Host, target: Host, pool: Pool) -> bool:
         """Whether one of the two is off the middle, and they are far enough from each other for a move to pay."""
         level, slack = self._level(pool), self._slack(pool)
-        apart = source.load - target.load > slack
-        return apart and (source.load > level.middle + slack or target.load < level.middle - slack)
+        apart = _gap(source, target) > slack
+        return apart and (source.least > level.middle + slack or target.most < level.middle - slack)
 
     def _move(self, source: Host, name: str, pool: Pool, targets: list[Host]) -> Move | None:
         """Where an instance would go, if that brings source and target closer."""
@@ -152,7 +148,7 @@ class Balance:
         target = lightest(targets, weight)
         if target is None:
             return None
-        gap = source.load - target.load
+        gap = _gap(source, target)
         gain = gap - abs(gap - weight / source.capacity - weight / target.capacity)
         return Move(name, target, gain, self._cost(source, name, weight), self._slack(pool)) if gain > 0 else None
 
@@ -177,3 +173,8 @@ class Balance:
         """A hand-over is one pause, of more rows the busier it is."""
         lag = source.server.instances[name].lag_seconds if name in source.server.instances else None
         return 1.0 + weight / self._situation.guess + min(lag or 0.0, LAG_COUNTED) / LAG
+
+
+def _gap(source: Host, target: Host) -> float:
+    """How far apart their loads are at least: what is only guessed speaks against a move."""
+    return source.least - target.most

@@ -35,6 +35,16 @@ class Host:
         return max(self.weight, 0.0) / self.capacity
 
     @property
+    def least(self) -> float:
+        """Its load if what is guessed weighs nothing."""
+        return self.load - self.unsure / self.capacity
+
+    @property
+    def most(self) -> float:
+        """Its load if what is guessed weighs twice as much."""
+        return self.load + self.unsure / self.capacity
+
+    @property
     def takes(self) -> bool:
         """Whether it may be given instances at all."""
         return not self.server.draining
