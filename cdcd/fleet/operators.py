@@ -114,8 +114,9 @@ class Operators:
         where = {
             kind: path(name)
             for kind, path in (
-                (Schedule, paths.schedule), (Running, paths.running), (Standby, paths.standby), (Epoch, paths.epoch),
-                (Mirror, paths.position), (Status, paths.status), (Request, paths.request),
+                # First the order: one that is gone was served, and the schedule node that is read after it shows that.
+                (Request, paths.request), (Schedule, paths.schedule), (Running, paths.running),
+                (Standby, paths.standby), (Epoch, paths.epoch), (Mirror, paths.position), (Status, paths.status),
             )
         }  # fmt: skip
         found = self._session.many([definition, *where.values()])

@@ -21,7 +21,12 @@ from cdcd.fleet.session import Session
 from tests.play import DEFINITION, Play
 from tests.waiting import until
 
-LAUNCH = "from cdcd.cli.cdcctl import run; run()"
+LAUNCH = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as on a terminal: a job in the background inherits that it is ignored
+from cdcd.cli.cdcctl import run
+run()
+"""
 
 
 def _environment(ensemble: ZooKeeper, **more: str) -> dict[str, str]:
