@@ -34,6 +34,15 @@ def check_name(text: str) -> str:
     return text
 
 
+def is_name(text: str) -> bool:
+    """Whether `check_name` accepts it."""
+    try:
+        check_name(text)
+    except ValueError:
+        return False
+    return True
+
+
 def check_endpoint(text: str) -> str:
     """An address with or without a port, as text."""
     parse_endpoint(text, default_port=1)
@@ -118,5 +127,5 @@ Size = Annotated[
 
 __all__ = [
     "NAME_PATTERN", "NOT_EMPTY", "Duration", "Endpoint", "Host", "HostAndPort", "Model", "Name", "Port", "Size",
-    "check_name", "duration_between", "size_between", "with_written_defaults",
+    "check_name", "duration_between", "is_name", "size_between", "with_written_defaults",
 ]  # fmt: skip

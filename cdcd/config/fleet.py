@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from cdcd.config.fields import Duration, Name, duration_between
-from cdcd.config.kafka_cluster import Section
+from cdcd.config.section import Section
 
 
 def _cores() -> float:

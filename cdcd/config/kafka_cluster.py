@@ -1,15 +1,15 @@
 """The Kafka clusters of a server's settings."""
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
 from cdcd.config.fields import NOT_EMPTY, Duration, Name, Size, duration_between, size_between
 from cdcd.config.network import Endpoint, is_loopback, parse_endpoint
 from cdcd.config.problems import broken_rule
 from cdcd.config.secrets import Credentials
+from cdcd.config.section import ClientTls, Section, split_list, with_port
 
 SecurityProtocol = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
 
@@ -23,27 +23,6 @@ ALLOWED_OPTIONS = frozenset({
 
 Not here: what decides where secrets go, loads code, breaks a guarantee, or is set by cdcd itself.
 """
-
-
-class Section(BaseModel):
-    """A section of the settings: as strict as a definition's, but text is converted: the environment is text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ValueError("must be an absolute path")
-    return path
-
-
-def split_list(value: object) -> object:
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-def with_port(text: str) -> str:
-    parse_endpoint(text)
-    return text
 
 
 def _option_text(value: object) -> str:
@@ -63,11 +42,6 @@ def _allowed(options: dict[str, str]) -> dict[str, str]:
     return options
 
 
-AbsolutePath = Annotated[
-    Path, AfterValidator(_absolute), WithJsonSchema({"type": "string", "pattern": "^/", "title": "absolute path"})
-]
-
-
 class Sasl(Section):
     """How cdcd proves who it is to Kafka."""
 
@@ -77,21 +51,8 @@ class Sasl(Section):
     """Name of the credential that holds user, password and the brokers they may be sent to."""
 
 
-class KafkaTls(Section):
+class KafkaTls(ClientTls):
     """Certificates for Kafka. The broker's certificate and the host name in it are always checked."""
-
-    ca: AbsolutePath | None = None
-    """File of certificate authorities; without one those of the system are trusted."""
-    cert: AbsolutePath | None = None
-    """Client certificate."""
-    key: AbsolutePath | None = None
-    """Its private key, without a passphrase."""
-
-    @model_validator(mode="after")
-    def _pair(self) -> Self:
-        if (self.cert is None) != (self.key is None):
-            raise broken_rule("cert" if self.cert is None else "key", "is required: certificate and key go together")
-        return self
 
 
 class KafkaCluster(Section):
@@ -105,7 +66,7 @@ class KafkaCluster(Section):
     """Without it `ssl` (`sasl_ssl` with `sasl`), but plain text if all bootstrap servers are loopback addresses. Plain text to another host is used only where this says so."""
     sasl: Sasl | None = None
     tls: KafkaTls = KafkaTls()
-    options: Annotated[dict[str, Annotated[str, BeforeValidator(_option_text)]], AfterValidator(_allowed)] = {}
+    options: Annotated[dict[str, Annotated[str, BeforeValidator(_option_text)]], AfterValidator(_allowed)] = Field(default={})
     """Further librdkafka properties, from a list of those that tune."""
     replication: Annotated[int, Field(ge=1, le=100)] | None = None
     """Replicas of topics that cdcd creates, where the definition does not say; without one the broker's own default."""

@@ -25,8 +25,9 @@ from pydantic_settings import (
 from cdcd.config.document import MAX_BYTES
 from cdcd.config.fields import Host, Name, with_written_defaults
 from cdcd.config.fleet import Fleet, Scheduling
-from cdcd.config.kafka_cluster import AbsolutePath, KafkaCluster, Section
+from cdcd.config.kafka_cluster import KafkaCluster
 from cdcd.config.problems import problems_of, shown
+from cdcd.config.section import AbsolutePath, Section
 from cdcd.config.zookeeper import ZooKeeper
 from cdcd.errors import Finding, FindingError, InvalidConfig, Problem
 

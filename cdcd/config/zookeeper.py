@@ -7,9 +7,9 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 from pydantic_settings import NoDecode
 
 from cdcd.config.fields import NOT_EMPTY, Duration, Name, duration_between
-from cdcd.config.kafka_cluster import AbsolutePath, Section, split_list, with_port
 from cdcd.config.network import Endpoint, is_loopback, parse_endpoint
 from cdcd.config.problems import broken_rule
+from cdcd.config.section import ClientTls, Section, split_list, with_port
 
 _CHROOT = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._-]{0,62}){1,8}", re.ASCII)
 
@@ -36,21 +36,8 @@ class ZooKeeperAuth(Section):
         return self
 
 
-class ZooKeeperTls(Section):
+class ZooKeeperTls(ClientTls):
     """Certificates for ZooKeeper. The server's certificate and the host name in it are always checked."""
-
-    ca: AbsolutePath | None = None
-    """File of certificate authorities; without one those of the system are trusted."""
-    cert: AbsolutePath | None = None
-    """Client certificate."""
-    key: AbsolutePath | None = None
-    """Its private key, without a passphrase."""
-
-    @model_validator(mode="after")
-    def _pair(self) -> Self:
-        if (self.cert is None) != (self.key is None):
-            raise broken_rule("cert" if self.cert is None else "key", "is required: certificate and key go together")
-        return self
 
 
 class ZooKeeper(Section):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from cdcd.config.fields import check_name
+from cdcd.config.fields import is_name
 from cdcd.fleet import paths
 from cdcd.fleet.nodes import (
     Assigned,
@@ -251,15 +251,6 @@ class Operators:
     def _nodes(self, kind: type[Node], folder: str, names: Iterable[str]) -> dict[str, Node]:
         read = {name: decode(kind, stored.data) for name, stored in self._folder(folder, names).items()}
         return {name: node for name, node in read.items() if node is not None}
-
-
-def is_name(text: str) -> bool:
-    """Whether it is a name that an instance or server can have."""
-    try:
-        check_name(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _data(stored: Stored | None) -> bytes | None:

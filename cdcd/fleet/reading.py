@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from cdcd.config.fields import check_name
+from cdcd.config.fields import is_name
 from cdcd.fleet import paths
 from cdcd.fleet.cache import Cache
 from cdcd.fleet.nodes import decode
@@ -95,12 +95,3 @@ class TreeReader:
             else:
                 values[name] = value
         return values
-
-
-def is_name(text: str) -> bool:
-    """Whether it may become part of a path."""
-    try:
-        check_name(text)
-    except ValueError:
-        return False
-    return True

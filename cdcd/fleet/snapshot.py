@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cdcd.config.fields import is_name
 from cdcd.fleet import paths
 from cdcd.fleet.cache import Cache
 from cdcd.fleet.definitions import UNREADABLE, Definitions, Reading
 from cdcd.fleet.nodes import Assigned, Request, Running, Schedule, ServerIdOwner, Standby
 from cdcd.fleet.plan import PlannedServer
-from cdcd.fleet.reading import TreeReader, is_name
+from cdcd.fleet.reading import TreeReader
 from cdcd.fleet.servers import Servers
 from cdcd.fleet.session import Stored
 

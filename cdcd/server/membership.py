@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from cdcd.config.fields import check_name
+from cdcd.config.fields import is_name
 from cdcd.config.settings import Settings
 from cdcd.errors import Finding, FindingError, Stopped
 from cdcd.fleet import paths
@@ -175,7 +175,7 @@ class Membership:
     def _read(self, known: frozenset[str]) -> Wishes:
         me = self._settings.server_id
         assigned = self._decoded(Assigned, paths.assigned(me)) or Assigned()
-        names = known | {name for name in assigned.instances if _legal(name)}
+        names = known | {name for name in assigned.instances if is_name(name)}
         schedule = self._scheduled(names)
         leaving = {name for name, node in schedule.items() if node.server == me and node.next not in (None, me)}
         return Wishes(schedule, self._all(Standby, leaving, paths.standby))
@@ -252,11 +252,3 @@ class Membership:
 
 def _decode(kind: type[Any], stored: Any) -> Any:
     return decode(kind, stored.data) if stored else None
-
-
-def _legal(name: str) -> bool:
-    try:
-        check_name(name)
-    except ValueError:
-        return False
-    return True
