@@ -66,7 +66,9 @@ class KafkaCluster(Section):
     """Without it `ssl` (`sasl_ssl` with `sasl`), but plain text if all bootstrap servers are loopback addresses. Plain text to another host is used only where this says so."""
     sasl: Sasl | None = None
     tls: KafkaTls = KafkaTls()
-    options: Annotated[dict[str, Annotated[str, BeforeValidator(_option_text)]], AfterValidator(_allowed)] = Field(default={})
+    options: Annotated[dict[str, Annotated[str, BeforeValidator(_option_text)]], AfterValidator(_allowed)] = Field(
+        default={}
+    )
     """Further librdkafka properties, from a list of those that tune."""
     replication: Annotated[int, Field(ge=1, le=100)] | None = None
     """Replicas of topics that cdcd creates, where the definition does not say; without one the broker's own default."""
