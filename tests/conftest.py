@@ -12,6 +12,7 @@ import pytest
 
 from cdcd.config.zookeeper import ZooKeeper
 from deploy.stack import sweep
+from deploy.stack.mysql import FLAVOURS
 from tests.background import Background
 from tests.certificates import Certificate, certificate
 from tests.fleets import make_fleet
@@ -21,6 +22,7 @@ from tests.play import play
 from tests.servers import (
     KafkaFactory,
     KafkaServer,
+    MariadbFactory,
     MysqlFactory,
     MysqlServer,
     Stacks,
@@ -52,6 +54,24 @@ def _module_stacks(stacks: Stacks) -> Iterator[Stacks]:
 def mysql(stacks: Stacks) -> MysqlServer:
     """The MySQL server that all tests share: no test may stop it or change its global settings."""
     return stacks.mysql()
+
+
+@pytest.fixture(scope="session")
+def mysql56(stacks: Stacks) -> MysqlServer:
+    """The MySQL 5.6 server that all tests share: no test may stop it or change its global settings."""
+    return stacks.mysql("mysql-5.6")
+
+
+@pytest.fixture(scope="session")
+def mariadb(stacks: Stacks) -> MariadbFactory:
+    """`mariadb("11.8")`: the MariaDB server of that version that all tests share, under the same rules."""
+    return lambda version: stacks.mysql(f"mariadb-{version}")
+
+
+@pytest.fixture(scope="session", params=FLAVOURS)
+def each_mysql(stacks: Stacks, request: pytest.FixtureRequest) -> MysqlServer:
+    """The shared server of each flavour in turn; `server.flavour` tells which."""
+    return stacks.mysql(request.param)
 
 
 @pytest.fixture(scope="session")

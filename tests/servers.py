@@ -21,10 +21,11 @@ from deploy.stack import (
     ZookeeperSettings,
 )
 from deploy.stack.endpoints import SaslAccess
+from deploy.stack.mysql import NEWEST
 
 
 class MysqlServer:
-    """A MySQL server of its own stack; `query` and `connect` have all rights."""
+    """A MySQL or MariaDB server of its own stack; `query` and `connect` have all rights."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -34,6 +35,11 @@ class MysqlServer:
         endpoint = self.stack.endpoints().mysql
         assert endpoint is not None
         return endpoint
+
+    @property
+    def flavour(self) -> str:
+        """mysql-9.7 ...: a key of `deploy.stack.mysql.FLAVOURS`."""
+        return self.endpoint.flavour
 
     @property
     def host(self) -> str:
@@ -57,12 +63,12 @@ class MysqlServer:
 
     @property
     def bin_dir(self) -> Path:
-        """The server's own `mysql`, `mysqlbinlog`, `mysqldump`."""
+        """The server's own `mysql`, `mysqlbinlog`, `mysqldump`; of mysql-5.6 there is `mysqld` only."""
         return self.endpoint.bin_dir
 
     @property
     def ca(self) -> Path:
-        """The authority of the server's certificate; the certificate names no host."""
+        """The authority of the server's certificate, which names no host; of MySQL 9.7 only."""
         return self.endpoint.ca
 
     def connect(self, **options: Any) -> "pymysql.connections.Connection[Any]":
@@ -196,9 +202,15 @@ class ZookeeperServer:
 
 
 class MysqlFactory(Protocol):
-    """`mysql_server(binlog_format="STATEMENT")`: mysqld options by name, `_` for `-`."""
+    """`mysql_server("mariadb-11.8", binlog_format="STATEMENT")`: mysqld options by name, `_` for `-`."""
 
-    def __call__(self, **options: str | int) -> MysqlServer: ...
+    def __call__(self, flavour: str = NEWEST, /, **options: str | int) -> MysqlServer: ...
+
+
+class MariadbFactory(Protocol):
+    """`mariadb("10.11")`: 10.5, 10.11 or 11.8."""
+
+    def __call__(self, version: str) -> MysqlServer: ...
 
 
 class KafkaFactory(Protocol):
@@ -231,8 +243,9 @@ class Stacks:
             start(stack)
         return self._made[key]
 
-    def mysql(self, **options: str | int) -> MysqlServer:
-        settings = MysqlSettings(tuple(f"--{name.replace('_', '-')}={value}" for name, value in options.items()))
+    def mysql(self, flavour: str = NEWEST, /, **options: str | int) -> MysqlServer:
+        named = tuple(f"--{name.replace('_', '-')}={value}" for name, value in options.items())
+        settings = MysqlSettings(named, flavour)
         return MysqlServer(self.get(settings, lambda stack: stack.up("mysql", mysql=settings)))
 
     def kafka(self, overrides: dict[str, str] | None = None, *, brokers: int = 1, sasl: bool = False) -> KafkaServer:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from deploy.stack.home import Home, StackError
 from deploy.stack.kafka import KafkaSettings
-from deploy.stack.mysql import MysqlSettings
+from deploy.stack.mysql import FLAVOURS, NEWEST, MysqlSettings
 from deploy.stack.stack import SERVICES, Stack
 from deploy.stack.zookeeper import ZookeeperSettings
 
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
     up = command("up", _up, "start servers and wait until they answer", services=True)
     up.add_argument("--brokers", type=int, metavar="N", help="Kafka brokers of a new cluster (1)")
+    _add_flavour(up)
     up.add_argument(
         "--mysql",
         action="append",
@@ -62,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         "--kafka-sasl", action="store_true", default=None, help="add a listener with accounts; ACLs in force"
     )
     up.add_argument("--kafka-heap", metavar="SIZE", help="Java heap of a broker (512m)")
-    command("check", _check, "whether this machine has what the servers need", services=True)
+    check = command("check", _check, "whether this machine has what the servers need", services=True)
+    _add_flavour(check)
     down = command("down", _down, "stop servers, keep their data", services=True)
     down.add_argument("--kill", action="store_true", help="with SIGKILL")
     restart = command("restart", _restart, "stop and start on the same ports", services=True)
@@ -78,12 +80,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_flavour(parser: argparse.ArgumentParser) -> None:
+    text = f"which server `mysql` is, fixed when it is made: {', '.join(FLAVOURS)} ({NEWEST})"
+    parser.add_argument("--flavour", metavar="FLAVOUR", choices=FLAVOURS, help=text)
+
+
 def _up(options: argparse.Namespace) -> int:
     started = time.monotonic()
     stack = Stack(options.name)
     stack.up(
         *options.services,
-        mysql=_mysql(options),
+        mysql=_mysql(options, stack),
         kafka=_kafka(options, stack),
         zookeeper=_zookeeper(options),
     )
@@ -92,13 +99,16 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    missing = Stack(options.name).missing(*options.services)
+    settings = MysqlSettings(flavour=options.flavour) if options.flavour else None
+    missing = Stack(options.name).missing(*options.services, mysql=settings)
     sys.stderr.write("".join(f"deploy/stack: {line}\n" for line in missing))
     return 1 if missing else 0
 
 
-def _mysql(options: argparse.Namespace) -> MysqlSettings | None:
-    return None if options.mysql is None else MysqlSettings(tuple(options.mysql))
+def _mysql(options: argparse.Namespace, stack: Stack) -> MysqlSettings | None:
+    """The settings named, on top of those the server was made with."""
+    named = {"flavour": options.flavour, "options": tuple(options.mysql) if options.mysql else None}
+    return stack.mysql_settings({key: value for key, value in named.items() if value is not None})
 
 
 def _kafka(options: argparse.Namespace, stack: Stack) -> KafkaSettings | None:

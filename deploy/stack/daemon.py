@@ -42,7 +42,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def _launch(command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
+def _launch(command: Sequence[str], log: Path, input_file: Path | None = None) -> "subprocess.Popen[bytes]":
     """Start as the uid of the servers, output into `log`, without settings of the caller that would redirect a server.
 
     In a session of its own, so that a Ctrl-C at this terminal does not reach it.
@@ -51,11 +51,11 @@ def _launch(command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
     environment = {
         k: v for k, v in os.environ.items() if not k.startswith(("MYSQL_", "LD_", "KAFKA_", "JAVA_TOOL", "CLASSPATH"))
     }
-    with log.open("ab") as output:
+    with log.open("ab") as output, (input_file or Path(os.devnull)).open("rb") as input_:
         return subprocess.Popen(
             command,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=input_,
             stdout=output,
             stderr=output,
             user=uid,
@@ -67,9 +67,9 @@ def _launch(command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
         )
 
 
-def run_as_server(command: Sequence[str], log: Path) -> int:
+def run_as_server(command: Sequence[str], log: Path, input_file: Path | None = None) -> int:
     """Run to the end as the uid of the servers, output into `log`; the exit status."""
-    return _launch(command, log).wait()
+    return _launch(command, log, input_file).wait()
 
 
 @dataclass

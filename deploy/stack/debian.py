@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from deploy.stack.home import Home, fail, make_folder, scratch, write
@@ -18,9 +18,10 @@ from deploy.stack.service import Say
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SOURCES = Path("/etc/apt")
-NEEDED = re.compile(r"(lib|zlib1g|mysql-|openssl-provider)")
+NEEDED = re.compile(r"(lib|zlib1g|mysql-|mariadb-|openssl-provider)")
 """Of what apt would install, only what holds shared libraries or the programs themselves."""
 UNNEEDED = re.compile(r"libperl|.*-perl$|libgdbm|libdb5|libc-gconv|libsemanage|libsepol|.*-common$|.*-data$")
+UNUSED = [f"usr/share/{part}" for part in ("doc", "man", "locale", "lintian", "bug", "gdb")]
 CONFIGURATION = """\
 Dir::State "{apt}";
 Dir::State::lists "{apt}/lists";
@@ -45,12 +46,20 @@ Acquire::Check-Valid-Until "false";
 """
 
 
+WRAPPER = """\
+#!/bin/sh
+r=$(dirname "$(dirname "$(readlink -f "$0")")")
+OPENSSL_CONF=/dev/null OPENSSL_MODULES="$r/{modules}"; export OPENSSL_CONF OPENSSL_MODULES
+exec "$r/{loader}" --inhibit-cache --library-path "{libraries}" "$r/{program}" "$@"
+"""
+
+
 def check() -> None:
     """Fail when this machine cannot read Debian packages."""
     for program in ("apt-get", "apt-config", "dpkg-deb"):
         if not shutil.which(program):
             fail(
-                f"the command {program!r} is missing: MySQL comes from Debian packages, use a machine with apt and dpkg"
+                f"the command {program!r} is missing: MySQL and MariaDB come from Debian packages, use a machine with apt and dpkg"
             )
     if not KEYRING.exists():
         fail(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
@@ -163,9 +172,42 @@ def _intact(folder: Path) -> bool:
         return False
 
 
-def unpack(debs: Path, target: Path) -> None:
-    """Unpack all packages of `debs` into `target`."""
+def install(debs: Path, root: Path, programs: Mapping[str, str]) -> None:
+    """Unpack all packages of `debs` into `root` and make bin/NAME run the program whose path stands beside NAME.
+
+    What is not run here is deleted.
+    """
+    _unpack(debs, root)
+    for part in UNUSED:
+        shutil.rmtree(root / part, ignore_errors=True)
+    for program in (root / "usr/bin").iterdir():
+        if str(program.relative_to(root)) not in programs.values():
+            program.unlink()
+    _wrap(root, programs)
+
+
+def _unpack(debs: Path, target: Path) -> None:
     for deb in sorted(debs.glob("*.deb")):
         done = subprocess.run(["dpkg-deb", "-x", deb, target], capture_output=True, text=True, umask=0o022, check=False)
         if done.returncode:
             fail(f"unpacking {deb} failed: {done.stderr.strip()}")
+
+
+def _wrap(root: Path, programs: Mapping[str, str]) -> None:
+    """The wrappers start a program with the loader and the libraries of its own suite."""
+    # Debian 11 still has part of its libraries in /lib, later ones all in /usr/lib.
+    loader = next((path for lib in ("usr/lib", "lib") for path in root.glob(f"{lib}/*/ld-linux-*.so.*")), None)
+    if loader is None:
+        fail("the unpacked packages hold no dynamic loader")
+    libraries = [f"{lib}/{loader.parent.name}" for lib in ("usr/lib", "lib")]
+    make_folder(root / "bin")
+    for name, program in programs.items():
+        wrapper = root / "bin" / name
+        text = WRAPPER.format(
+            modules=f"{libraries[0]}/ossl-modules",
+            loader=loader.relative_to(root),
+            libraries=":".join(f"$r/{folder}" for folder in libraries if (root / folder).is_dir()),
+            program=program,
+        )
+        write(wrapper, text)
+        wrapper.chmod(0o755)

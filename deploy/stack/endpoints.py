@@ -11,20 +11,23 @@ PASSWORD = "sandbox"  # noqa: S105 - throw-away servers on the loopback address
 
 @dataclass(frozen=True, slots=True)
 class MysqlEndpoint:
-    """A MySQL server; `user` has all rights."""
+    """A server that speaks MySQL's protocol; `user` has all rights."""
 
+    flavour: str
+    """mysql-9.7 ...: a key of `deploy.stack.mysql.FLAVOURS`."""
     port: int
     data_dir: Path
     binlog_dir: Path
     bin_dir: Path
-    """Holds the server's own `mysql`, `mysqlbinlog`, `mysqladmin` and `mysqldump`."""
+    """Holds the server's own `mysql`, `mysqlbinlog`, `mysqladmin` and `mysqldump`; mysql-5.6 comes without them."""
     ca: Path
-    """Certificate of the authority that signed the server's own certificate (which names no host)."""
+    """Certificate of the authority that signed the server's own certificate (which names no host); only MySQL 9.7 has one."""
     host: str = LOOPBACK
     user: str = USER
     password: str = PASSWORD
 
     def assignments(self) -> Iterator[tuple[str, str]]:
+        yield "MYSQL_FLAVOUR", self.flavour
         yield "MYSQL_HOST", self.host
         yield "MYSQL_PORT", str(self.port)
         yield "MYSQL_USER", self.user

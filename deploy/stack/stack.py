@@ -64,12 +64,12 @@ class Stack:
             in_parallel([service.up for service in made])
         return self.endpoints()
 
-    def missing(self, *services: str) -> list[str]:
+    def missing(self, *services: str, mysql: MysqlSettings | None = None) -> list[str]:
         """What this machine lacks for `services` (all when none is named): a line each, with the remedy."""
         found: dict[str, None] = {}
         for kind in self._checked(services) or SERVICES:
             try:
-                self._open(kind).check()
+                self._open(kind, mysql).check()
             except StackError as error:
                 found[str(error)] = None
         return list(found)
@@ -106,6 +106,12 @@ class Stack:
     def daemons(self, *services: str) -> list[Daemon]:
         """The server processes, in the order of `SERVICES`, running or not."""
         return [daemon for service in self._existing(services) for daemon in service.daemons()]
+
+    def mysql_settings(self, changes: Mapping[str, Any]) -> MysqlSettings | None:
+        """The settings this stack's MySQL has (ours when it has none yet) with `changes`; None without changes."""
+        mysql = self._open("mysql")
+        assert isinstance(mysql, Mysql)
+        return replace(mysql.settings, **changes) if changes else None
 
     def kafka_settings(self, changes: Mapping[str, Any]) -> KafkaSettings | None:
         """The settings this stack's Kafka has (ours when it has none yet) with `changes`; None without changes."""
@@ -153,7 +159,7 @@ class Stack:
         folder, say = self.folder / kind, self._saying(kind)
         match known, kind:
             case Mysql(), _:
-                known.settings = mysql or known.settings
+                known.want(mysql)
             case Kafka(), _:
                 known.want(kafka)
             case Zookeeper(), _:

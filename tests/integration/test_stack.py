@@ -127,3 +127,25 @@ def test_what_a_killed_run_left_is_swept(stack: Stack) -> None:
 def test_names_cannot_leave_the_folder() -> None:
     with pytest.raises(StackError, match="stack name"):
         Stack("../x", home=Home())
+
+
+def test_each_flavour_is_what_it_says_and_writes_rows_with_gtids(each_mysql: MysqlServer) -> None:
+    product, version = each_mysql.flavour.split("-")
+    said, log_bin, binlog_format = each_mysql.query("SELECT VERSION(), @@log_bin, @@binlog_format")[0]
+    assert said.startswith(f"{version}.")
+    assert ("MariaDB" in said) == (product == "mariadb")
+    assert (log_bin, binlog_format) == (1, "ROW")
+    with each_mysql.database() as name:
+        each_mysql.run(f"CREATE TABLE {name}.t (a INT PRIMARY KEY)", f"INSERT INTO {name}.t VALUES (1)")
+        gtids = "@@gtid_current_pos" if product == "mariadb" else "@@global.gtid_executed"
+        assert each_mysql.query(f"SELECT {gtids}")[0][0]
+
+
+def test_a_server_keeps_its_flavour(stack: Stack) -> None:
+    stack.up("mysql", mysql=MysqlSettings(flavour="mysql-5.6"))
+    stack.restart("mysql", kill=True)
+    assert MysqlServer(stack).query("SELECT VERSION()")[0][0].startswith("5.6.")
+    with pytest.raises(StackError, match=r"this server is mysql-5\.6, which is fixed"):
+        stack.up("mysql", mysql=MysqlSettings(flavour="mariadb-11.8"))
+    with pytest.raises(StackError, match="unknown flavour 'oracle'"):
+        stack.up("mysql", mysql=MysqlSettings(flavour="oracle"))
