@@ -168,9 +168,12 @@ def check_server(status: ServerStatus) -> list[Finding]:
         what = f"MySQL at {status.source} has binlog_format={status.binlog_format}: it logs statements, not rows"
         remedy = "SET PERSIST binlog_format = 'ROW' (sessions open now keep the old one until they connect anew)"
         findings.append(Finding("binlog-format", "operator", what, remedy))
-    if "PARTIAL_JSON" in status.row_value_options:
-        what = f"MySQL at {status.source} has binlog_row_value_options=PARTIAL_JSON: updates lack whole JSON values"
-        remedy = "SET PERSIST binlog_row_value_options = ''"
+    if "PARTIAL_JSON" in status.row_value_options and status.row_image != "FULL":
+        what = (
+            f"MySQL at {status.source} has binlog_row_value_options=PARTIAL_JSON and binlog_row_image={status.row_image}: "
+            "updates say what changed in a JSON document, and the document is not logged at all"
+        )
+        remedy = "SET PERSIST binlog_row_image = 'FULL', or SET PERSIST binlog_row_value_options = ''"
         findings.append(Finding("partial-json", "operator", what, remedy))
     return findings
 

@@ -1,21 +1,18 @@
 """The decoder on dumps and files of a real server, beside what `mysqlbinlog` and SELECT say of them."""
 
-import json
 import os
 import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cdcd.binlog.compression import inflate
-from cdcd.binlog.core.native import CONTROL, END, NEED_BYTES, STATEMENT, Decoder, Plan, Route, Statement
+from cdcd.binlog.core.native import CONTROL, END, NEED_BYTES, Decoder, Route
 from cdcd.binlog.gtid import GtidSet
-from cdcd.binlog.schema import TableSchema
 from cdcd.binlog.statements import StatementClass, classify
 from cdcd.config.start import StartGtidSet
 from cdcd.config.tables import TableFilter
@@ -27,6 +24,7 @@ from cdcd.worker.tail import Tail
 from tests.decoding import NOW_MS, hear
 from tests.events import Dump
 from tests.integration.type_corpus import CORPUS
+from tests.published import canal, decoded, event_types, of_kind, since
 from tests.reading import binlog_end, endpoint_of, executed, opened
 from tests.recording import dumped, workload
 from tests.servers import MysqlFactory, MysqlServer
@@ -38,60 +36,6 @@ LARGE = 20_000_000
 def server(mysql_server: MysqlFactory) -> MysqlServer:
     """Quiet: nobody else writes to its binlog."""
     return mysql_server(binlog_row_metadata="FULL", max_allowed_packet="64M")
-
-
-@dataclass
-class Found:
-    """What a decoder made of a dump."""
-
-    decoder: Decoder
-    messages: list[dict[str, Any]] = field(default_factory=list)
-    statements: list[Statement] = field(default_factory=list)
-    places: list[tuple[str, int, int]] = field(default_factory=list)
-    """(GTID, start, end) of each transaction."""
-    peak_buffered: int = 0
-
-
-def canal(database: str) -> Decoder:
-    """Publishes one database's tables."""
-    route = Route("t", 1)
-
-    def catalog(schema: TableSchema) -> Plan | None:
-        return compile_plan(schema, CANAL_JSON, route, Keying(shared=False)) if schema.database == database else None
-
-    return Decoder(catalog, inflate)
-
-
-def take(found: Found) -> None:
-    for _, _, _, values, _ in found.decoder.take_runs():
-        found.messages += [json.loads(value) for value in values]
-
-
-def decoded(data: bytes, decoder: Decoder, piece: int = 1 << 20) -> Found:
-    found = Found(decoder)
-    for at in range(0, len(data), piece):
-        decoder.feed(data[at : at + piece])
-        found.peak_buffered = max(found.peak_buffered, decoder.buffered)
-        before = decoder.transactions
-        while (reason := decoder.decode(NOW_MS, stop_at_boundary=True)) != NEED_BYTES:
-            take(found)
-            if reason == STATEMENT:
-                found.statements.append(decoder.statement)
-            if decoder.transactions > before:
-                found.places.append((decoder.transaction, decoder.start_offset, decoder.end_offset))
-                before = decoder.transactions
-            if reason == END:
-                break
-        take(found)
-    return found
-
-
-def since(server: MysqlServer, known: GtidSet, database: str) -> Found:
-    return decoded(dumped(server, known), canal(database))
-
-
-def of_kind(found: Found, kind: str) -> list[dict[str, Any]]:
-    return [one["data"][0] for one in found.messages if one["type"] == kind]
 
 
 # ------------------------------------------------------------------ beside mysqlbinlog
@@ -234,7 +178,7 @@ def test_compressed_by_the_session(server: MysqlServer) -> None:
             database=database,
         )
         data = dumped(server, known)
-        assert bytes([40]) in {packet[5:6] for packet in first_bytes(data)}
+        assert event_types(data)[40]
         found = decoded(data, canal(database))
         assert len(of_kind(found, "INSERT")) == 50
         assert len(of_kind(found, "UPDATE")) == 5
@@ -247,14 +191,6 @@ def test_compressed_by_the_session(server: MysqlServer) -> None:
             else:
                 state[row["id"]] = row["s"]
         assert state == {str(id_): s for id_, s in server.query(f"SELECT id, s FROM {database}.t")}
-
-
-def first_bytes(data: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 3], "little")
-        yield data[at + 4 : at + 24]
-        at += 4 + size
 
 
 def test_create_table_select(server: MysqlServer) -> None:

@@ -237,7 +237,7 @@ def test_status_of_a_good_server(mysql: MysqlServer) -> None:
     [
         ({"binlog_format": "STATEMENT"}, "binlog-format"),
         ({"skip_log_bin": "ON"}, "binlog-off"),
-        ({"binlog_row_value_options": "PARTIAL_JSON"}, "partial-json"),
+        ({"binlog_row_value_options": "PARTIAL_JSON", "binlog_row_image": "MINIMAL"}, "partial-json"),
     ],
 )
 def test_unreadable_server(mysql_server: MysqlFactory, options: dict[str, Any], code: str) -> None:

@@ -179,11 +179,30 @@ def test_dummy_rows_event() -> None:
 
 
 def test_minimal_images() -> None:
-    """binlog_row_image=MINIMAL: key before, changed columns after."""
+    """binlog_row_image=MINIMAL: key before, changed columns after. What an update does not log has not changed."""
     before, after = b"\x00" + struct.pack("<i", 5), b"\x00\x01b"
     update = rows(UPDATE, before, after, present=[0], present_after=[1])
     found = messages(table_map(), update, rows(DELETE, before, present=[0]))
-    assert found == ['~orders "id":"5" > "name":"b"', '-orders "id":"5"']
+    assert found == ['~orders "id":"5" > "id":"5","name":"b"', '-orders "id":"5"']
+
+
+def test_an_after_image_without_what_did_not_change() -> None:
+    """A table without key with MINIMAL, or MariaDB's FULL_NODUP: the row is whole before, and so it is after."""
+    after = b"\x00\x01b"
+    assert messages(table_map(key=()), rows(UPDATE, image(5, "a"), after, present_after=[1])) == [
+        '~orders "id":"5","name":"a" > "id":"5","name":"b"'
+    ]
+    assert messages(table_map(), rows(UPDATE, image(5, "a"), b"\x00" + struct.pack("<i", 6), present_after=[0])) == [
+        '-orders "id":"5","name":"a"',
+        '+orders "id":"6","name":"a"',
+    ]
+
+
+def test_half_a_row_under_a_new_key_is_refused() -> None:
+    """It would look like a whole one."""
+    before, after = b"\x00" + struct.pack("<i", 5), b"\x00" + struct.pack("<i", 6)
+    with pytest.raises(UnsupportedEvent, match=r"to another key or partition, but the row image lacks column name"):
+        messages(table_map(), rows(UPDATE, before, after, present=[0], present_after=[0]))
 
 
 def test_an_insert_of_defaults_alone() -> None:

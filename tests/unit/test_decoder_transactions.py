@@ -374,7 +374,6 @@ def test_unknown_events() -> None:
         ((XA_PREPARE, bytes(20)), "XA PREPARE"),
         (query("XA START X'78',X'',1"), "XA transactions"),
         (query("XA COMMIT X'78',X'',1"), "XA transactions"),
-        ((39, bytes(20)), "PARTIAL_JSON"),
     ],
 )
 def test_what_cannot_be_published(event: Event, says: str) -> None:

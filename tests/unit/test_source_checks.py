@@ -42,6 +42,7 @@ def at(gtids: str | None, file: str = "binlog.000003", offset: int = 900, server
 def test_good_server() -> None:
     assert check_server(GOOD) == []
     assert advise(GOOD) == []
+    assert check_server(replace(GOOD, row_value_options="PARTIAL_JSON")) == []
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,8 @@ def test_good_server() -> None:
         ({"log_bin": False}, "binlog-off"),
         ({"binlog_format": "STATEMENT"}, "binlog-format"),
         ({"binlog_format": "MIXED"}, "binlog-format"),
-        ({"row_value_options": "PARTIAL_JSON"}, "partial-json"),
+        ({"row_value_options": "PARTIAL_JSON", "row_image": "MINIMAL"}, "partial-json"),
+        ({"row_value_options": "PARTIAL_JSON", "row_image": "NOBLOB"}, "partial-json"),
         ({"flavour": "mariadb"}, "source-unsupported"),
     ],
 )

@@ -263,7 +263,7 @@ cdef class Decoder:
             return self.handle_query(event)
         if kind == E_XID:
             return self.end_transaction()
-        if kind == E_WRITE_V1 or kind == E_UPDATE_V1 or kind == E_DELETE_V1:
+        if kind == E_WRITE_V1 or kind == E_UPDATE_V1 or kind == E_DELETE_V1 or kind == E_PARTIAL_UPDATE:
             return self.handle_rows(event)
         return self.handle_rare(event)
 

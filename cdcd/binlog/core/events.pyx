@@ -60,7 +60,6 @@ NOTHING_TO_DO = frozenset((
 UNSUPPORTED = {
     E_INCIDENT: "INCIDENT: the source says that changes may be missing from its binlog",
     E_XA_PREPARE: "XA PREPARE: prepared XA transactions are not published by this version of cdcd",
-    E_PARTIAL_UPDATE: "PARTIAL_UPDATE_ROWS: binlog_row_value_options=PARTIAL_JSON is not read by this version of cdcd",
 }
 
 

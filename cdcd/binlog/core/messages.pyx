@@ -71,34 +71,35 @@ cdef class Messages:
 
     cdef int insert(self, Plan plan, const Value* after) except -1:
         self.inserts += 1
-        write_key(plan, after, NULL, &self.key_text)
-        return self.publish(plan, plan.insert, &self.key_text, self.partition_of(plan, after, NULL, &self.key_text), NULL, after)
+        write_key(plan, after, &self.key_text)
+        return self.publish(plan, plan.insert, &self.key_text, self.partition_of(plan, after, &self.key_text), NULL, after)
 
     cdef int delete(self, Plan plan, const Value* before) except -1:
         self.deletes += 1
-        write_key(plan, before, NULL, &self.key_text)
-        return self.publish(plan, plan.delete, &self.key_text, self.partition_of(plan, before, NULL, &self.key_text), before, NULL)
+        write_key(plan, before, &self.key_text)
+        return self.publish(plan, plan.delete, &self.key_text, self.partition_of(plan, before, &self.key_text), before, NULL)
 
     cdef int update(self, Plan plan, const Value* before, const Value* after) except -1:
         """One message; a change of key or partition is a delete under the old and an insert under the new one."""
         cdef uint32_t old, new
         self.updates += 1
-        write_key(plan, before, NULL, &self.old_key_text)
-        old = self.partition_of(plan, before, NULL, &self.old_key_text)
-        write_key(plan, after, before, &self.key_text)
-        new = self.partition_of(plan, after, before, &self.key_text)
+        write_key(plan, before, &self.old_key_text)
+        old = self.partition_of(plan, before, &self.old_key_text)
+        write_key(plan, after, &self.key_text)
+        new = self.partition_of(plan, after, &self.key_text)
         if old == new and same_text(&self.key_text, &self.old_key_text):
             return self.publish(plan, plan.update, &self.key_text, new, before, after)
+        check_whole(plan, after)
         self.publish(plan, plan.delete, &self.old_key_text, old, before, NULL)
         return self.publish(plan, plan.insert, &self.key_text, new, NULL, after)
 
-    cdef uint32_t partition_of(self, Plan plan, const Value* image, const Value* fallback, Out* key) except? 0xFFFFFFFF:
+    cdef uint32_t partition_of(self, Plan plan, const Value* image, Out* key) except? 0xFFFFFFFF:
         """Uses `text` as scratch where the partition does not follow from the key."""
         cdef Out* hashed = key
         if plan.partition is not None:
             hashed = &self.text
             hashed.size = 0
-            write_columns(plan, plan.partition, image, fallback, hashed)
+            write_columns(plan, plan.partition, image, hashed)
         elif plan.key is None:
             return plan.fixed_partition
         return (murmur2_hash(<cbyte*>hashed.data, hashed.size) & 0x7FFFFFFF) % <uint32_t>plan.route.partitions
@@ -179,15 +180,15 @@ cdef inline int write_member(Out* out, const ColumnPlan* column, const Value* va
     return write_value(out, column, value)
 
 
-cdef int write_key(Plan plan, const Value* image, const Value* fallback, Out* out) except -1:
+cdef int write_key(Plan plan, const Value* image, Out* out) except -1:
     out.size = 0
     if plan.key is not None:
-        write_columns(plan, plan.key, image, fallback, out)
+        write_columns(plan, plan.key, image, out)
     return 0
 
 
-cdef int write_columns(Plan plan, Program program, const Value* image, const Value* fallback, Out* out) except -1:
-    """A key: literals and single values. A value missing in a MINIMAL after image is that of the before image."""
+cdef int write_columns(Plan plan, Program program, const Value* image, Out* out) except -1:
+    """A key: literals and single values."""
     cdef Py_ssize_t i
     cdef const Op* op
     cdef const Value* value
@@ -197,14 +198,24 @@ cdef int write_columns(Plan plan, Program program, const Value* image, const Val
             put(out, op.text, op.size)
             continue
         value = &image[op.column]
-        if value.size == VALUE_ABSENT and fallback != NULL:
-            value = &fallback[op.column]
         if value.size == VALUE_ABSENT:
             raise UnsupportedEvent(
                 f"a row image of {plan.schema.name} lacks column {plan.schema.columns[op.column].name}, on which its key"
                 " or partition depends (some session has binlog_row_image MINIMAL or NOBLOB)"
             )
         write_value(out, &plan.columns[op.column], value)
+    return 0
+
+
+cdef int check_whole(Plan plan, const Value* image) except -1:
+    """A row that appears under a new key has to be there with all its columns."""
+    cdef Py_ssize_t i
+    for i in range(plan.n):
+        if image[i].size == VALUE_ABSENT:
+            raise UnsupportedEvent(
+                f"an update moves a row of {plan.schema.name} to another key or partition, but the row image lacks column"
+                f" {plan.schema.columns[i].name} (some session has binlog_row_image MINIMAL or NOBLOB)"
+            )
     return 0
 
 

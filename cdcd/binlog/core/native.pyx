@@ -1,6 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The native core: see native.pyi for its contract."""
 
+import json
+import re
+from bisect import bisect_left
 from hashlib import blake2b
 
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize, PyBytes_Size
@@ -27,6 +30,7 @@ include "events.pyx"
 include "payload.pyx"
 include "table_map.pyx"
 include "plan.pyx"
+include "jsondiff.pyx"
 include "transactions.pyx"
 include "messages.pyx"
 include "rows.pyx"

@@ -58,10 +58,12 @@ cdef class Layout:
 
     cdef Slot* slots
     cdef Py_ssize_t n
+    cdef list json           # which columns are JSON
 
     def __cinit__(self, columns):
         cdef Py_ssize_t i
         self.n = len(columns)
+        self.json = [i for i in range(self.n) if columns[i].type == T_JSON]
         self.slots = <Slot*>malloc(max(self.n, 1) * sizeof(Slot))
         if self.slots == NULL:
             raise MemoryError
@@ -90,6 +92,24 @@ cdef class Layout:
                 values[i].size = <Py_ssize_t>size
             bit += 1
         return 0
+
+    cdef cbyte* take_partial_bits(self, Cursor* c) except? NULL:
+        """What stands before the after image of PARTIAL_UPDATE_ROWS: a bit for each JSON column that holds changes; or NULL.
+
+        The changes have a length of 4 bytes before them, as a whole document has, so that `read_image` finds their end.
+        """
+        cdef uint64_t options = take_packed(c)
+        if options > 1:
+            raise UnsupportedEvent(f"row value options 0x{options:x}; cdcd knows PARTIAL_JSON")
+        return take(c, (len(self.json) + 7) // 8) if options else NULL
+
+
+cdef void complete_image(Py_ssize_t n, const Value* before, Value* after) noexcept:
+    """A column that the after image of an update lacks has not changed (binlog_row_image MINIMAL, NOBLOB; FULL_NODUP)."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        if after[i].size == VALUE_ABSENT:
+            after[i] = before[i]
 
 
 cdef enum:

@@ -45,6 +45,7 @@ cdef class Rows:
     cdef uint64_t skip       # how many more of them were published before
     cdef uint64_t filtered
     cdef Plan reading        # of the event in work
+    cdef list patched        # documents of the row in work that were made of changes
 
     def __cinit__(self, catalog, Messages messages):
         self.catalog = catalog
@@ -139,6 +140,7 @@ cdef class Rows:
         cdef Layout layout
         cdef cbyte* first
         cdef cbyte* second = NULL
+        cdef cbyte* partial = NULL
         cdef Py_ssize_t n_first, n_second = 0
         if load_le(c.at, self.id_size if left(&c) >= self.id_size else 0) == DUMMY_ID:
             return 0
@@ -149,7 +151,7 @@ cdef class Rows:
             raise ShortRead(f"the rows have another number of columns than the table map of {table.schema.name}")
         first = take(&c, (layout.n + 7) // 8)
         n_first = count_bits(first, layout.n)
-        if event.type == E_UPDATE or event.type == E_UPDATE_V1:
+        if event.type == E_UPDATE or event.type == E_UPDATE_V1 or event.type == E_PARTIAL_UPDATE:
             second = take(&c, (layout.n + 7) // 8)
             n_second = count_bits(second, layout.n)
         if n_first + n_second == 0:
@@ -157,8 +159,14 @@ cdef class Rows:
         while left(&c):
             if second != NULL:
                 layout.read_image(&c, first, n_first, self.before)
+                if event.type == E_PARTIAL_UPDATE:
+                    partial = layout.take_partial_bits(&c)
                 layout.read_image(&c, second, n_second, self.after)
                 if self.wanted(table.plan):
+                    if n_second < layout.n:
+                        complete_image(layout.n, self.before, self.after)
+                    if partial != NULL:
+                        self.patch(table, partial, second)
                     self.messages.update(table.plan, self.before, self.after)
             elif event.type == E_WRITE or event.type == E_WRITE_V1:
                 layout.read_image(&c, first, n_first, self.after)
@@ -168,6 +176,28 @@ cdef class Rows:
                 layout.read_image(&c, first, n_first, self.before)
                 if self.wanted(table.plan):
                     self.messages.delete(table.plan, self.before)
+        return 0
+
+    cdef int patch(self, Table table, cbyte* partial, cbyte* present) except -1:
+        """Make whole documents of the after image's changes and the before image's documents."""
+        cdef Py_ssize_t k, i
+        cdef bytes whole
+        self.patched = []
+        for k in range(len(table.layout.json)):
+            i = table.layout.json[k]
+            if not (partial[k >> 3] >> (k & 7) & 1 and present[i >> 3] >> (i & 7) & 1) or self.after[i].size < 0:
+                continue
+            if self.before[i].size == VALUE_ABSENT:
+                raise UnsupportedEvent(
+                    f"an update of {table.schema.name} says what changed in column {table.plan.schema.columns[i].name}, not the"
+                    " document, and the before image lacks it (PARTIAL_JSON needs binlog_row_image FULL)"
+                )
+            if self.before[i].size == VALUE_NULL:
+                raise ShortRead("changes of a JSON document that was NULL")
+            whole = apply_diffs(&self.before[i], &self.after[i])
+            self.patched.append(whole)
+            self.after[i].data = <cbyte*>PyBytes_AsString(whole)
+            self.after[i].size = PyBytes_Size(whole)
         return 0
 
     cdef int read_empty(self, int kind, Table table, Cursor* c, cbyte* none) except -1:
@@ -185,7 +215,7 @@ cdef class Rows:
         cdef Table table = self.last if id == self.last_id else self.by_id.get(id)
         cdef uint64_t extra
         take(c, 2)
-        if kind == E_WRITE or kind == E_UPDATE or kind == E_DELETE:
+        if kind == E_WRITE or kind == E_UPDATE or kind == E_DELETE or kind == E_PARTIAL_UPDATE:
             extra = load_u16(take(c, 2))
             if extra < 2:
                 raise ShortRead(f"extra row information of {extra} bytes; its length counts itself")
