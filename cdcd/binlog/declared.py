@@ -22,12 +22,20 @@ GEOMETRIES = (
     "multipolygon",
     "geomcollection",
 )
+_COLLECTION = "geometrycollection"
+"""As MySQL before 8.0 and MariaDB spell the last of them."""
 _DECIMAL, _BIT, _VECTOR, _ENUM, _SET, _BLOB, _SPATIAL = 246, 16, 242, 247, 248, 252, 255
 
 # As the server writes a label into COLUMN_TYPE (MySQL source, sql/unireg.cc, append_unescaped).
 _ESCAPES = str.maketrans({"\0": r"\0", "\n": r"\n", "\r": r"\r", "\\": r"\\", "'": "''"})
 
 _WIDTH = re.compile(r"^(tinyint|smallint|mediumint|int|bigint|year|float|double)\([0-9]+(,[0-9]+)?\)")
+
+
+def geometry_kind(data_type: str) -> int:
+    """Index in `GEOMETRIES` of a spatial DATA_TYPE; -1 for any other."""
+    name = "geomcollection" if data_type == _COLLECTION else data_type
+    return GEOMETRIES.index(name) if name in GEOMETRIES else -1
 
 
 def declared_type(column: Column) -> str:
@@ -97,4 +105,6 @@ def _same_shape(column: Column, built: str) -> bool:
         return True
     if column.type in (_ENUM, _SET) and not column.labels:
         return declared.startswith(built.removesuffix(")"))
-    return column.type == _SPATIAL and built == "geometry" and declared in GEOMETRIES
+    if column.type != _SPATIAL:
+        return False
+    return geometry_kind(declared) == column.geometry or (built == "geometry" and geometry_kind(declared) >= 0)

@@ -17,6 +17,7 @@ class Column:
     BIT: number of bits; ENUM, SET: bytes of a value; FLOAT, DOUBLE: bytes of a value; else 0."""
     nullable: bool
     unsigned: bool = False
+    """Of a number; not known where `TableSchema.signs` is false."""
     collation: int = 0
     """Collation id; 63 is binary; 0 where the type has none or the binlog does not say."""
     labels: tuple[bytes, ...] = ()
@@ -41,6 +42,8 @@ class TableSchema:
     """Whether column names, labels and the key are known."""
     fingerprint: bytes
     """Hash of everything of the TABLE_MAP but its id."""
+    signs: bool = True
+    """Whether it says which numbers are unsigned: MySQL before 8.0 and MariaDB's `binlog_row_metadata=NO_LOG` say nothing."""
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cdcd.binlog.charsets import charset_of
-from cdcd.binlog.declared import GEOMETRIES, declared_type
+from cdcd.binlog.declared import declared_type, geometry_kind
 from cdcd.binlog.schema import Column, TableSchema
 from cdcd.errors import FindingError, UnsupportedEvent
 from cdcd.mysql.connection import Connection, quote_identifier
@@ -74,14 +74,14 @@ class TableDefinition:
         if len(schema.columns) != len(self.columns):
             return f"the binlog has {len(schema.columns)} columns, the table has {len(self.columns)}"
         for number, (logged, present) in enumerate(zip(schema.columns, self.columns, strict=True), 1):
-            if not _agree(logged, present):
+            if not _agree(logged, present, schema.signs):
                 return f"binlog column {number} is {_show(logged)}, the table has {_show(present)} ({present.name})"
         return ""
 
     def name(self, schema: TableSchema) -> TableSchema:
         """`schema` with the names, labels and key of this definition; only where nothing differs."""
         columns = tuple(map(_with_names, schema.columns, self.columns))
-        return replace(schema, columns=columns, key=self.key, named=True)
+        return replace(schema, columns=columns, key=self.key, named=True, signs=True)
 
 
 def read_definition(connection: Connection, database: str, table: str) -> TableDefinition | None:
@@ -120,7 +120,7 @@ def _column(row: dict[str, Any], collations: dict[str, int]) -> Column:
         unsigned=" unsigned" in declared,
         collation=_collation(kind, row["collation"], collations),
         labels=labels,
-        geometry=GEOMETRIES.index(row["data"]) if kind == _GEOMETRY else 0,
+        geometry=geometry_kind(row["data"]) if kind == _GEOMETRY else 0,
         dimension=(row["octets"] or 0) // 4 if kind == _VECTOR else 0,
         visible="INVISIBLE" not in row["extra"],
         declared=declared,
@@ -140,7 +140,7 @@ def _binlog_type(row: dict[str, Any]) -> tuple[int, int]:
         return _DECIMAL, row["digits"] << 8 | row["scale"]
     if data == "bit":
         return _BIT, row["digits"]
-    return (_GEOMETRY, 4) if data in GEOMETRIES else (-1, 0)
+    return (_GEOMETRY, 4) if geometry_kind(data) >= 0 else (-1, 0)
 
 
 def _label_bytes(kind: int, count: int) -> int:
@@ -168,13 +168,13 @@ def _collation(kind: int, name: str | None, collations: dict[str, int]) -> int:
     return BINARY if name is None else collations.get(name, 0)
 
 
-def _agree(logged: Column, present: Column) -> bool:
+def _agree(logged: Column, present: Column, signs: bool) -> bool:
     kind = _OLD_TEMPORALS.get(logged.type, logged.type)
     return (
         kind == present.type
         and (logged.type != kind or logged.meta == present.meta)
         and logged.nullable == present.nullable
-        and (kind not in _SIGNED or logged.unsigned == present.unsigned)
+        and (not signs or kind not in _SIGNED or logged.unsigned == present.unsigned)
         and (kind not in _CHARACTER or logged.collation in {0, present.collation})
         and logged.geometry in {0, present.geometry}
         and logged.dimension in {0, present.dimension}
@@ -185,6 +185,7 @@ def _with_names(logged: Column, present: Column) -> Column:
     return replace(
         logged,
         name=present.name,
+        unsigned=present.unsigned,
         collation=logged.collation or present.collation,
         labels=present.labels,
         visible=present.visible,

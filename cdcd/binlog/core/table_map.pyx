@@ -152,4 +152,4 @@ cdef object read_table_map(cbyte* body, Py_ssize_t size, int id_size):
     if key and max(key) >= n:
         raise ShortRead(f"the primary key of {database}.{table} names column {max(key)} of {n}")
     fingerprint = blake2b(PyBytes_FromStringAndSize(<const char*>body + id_size, size - id_size), digest_size=16).digest()
-    return TableSchema(database, table, columns, key, named, fingerprint)
+    return TableSchema(database, table, columns, key, named, fingerprint, signs="unsigned" in fields)
