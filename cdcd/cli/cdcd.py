@@ -3,6 +3,7 @@
 import click
 
 from cdcd.cli.check_config import check_config
+from cdcd.cli.decode import decode
 from cdcd.cli.run import run
 from cdcd.cli.tail import tail
 from cdcd.cli.version import version
@@ -15,6 +16,8 @@ def main() -> None:
     \b
     See what a server writes, with neither Kafka nor ZooKeeper:
         cdcd tail --host db1 --user cdcd --password-env MYSQL_PWD --tables 'shop.*' --start latest
+    See what stands in a binlog file, with no server at all:
+        cdcd decode binlog.000003
     Publish one instance without ZooKeeper:
         cdcd run --standalone orders.yaml
     """
@@ -22,5 +25,6 @@ def main() -> None:
 
 main.add_command(run)
 main.add_command(tail)
+main.add_command(decode)
 main.add_command(check_config)
 main.add_command(version)

@@ -102,7 +102,9 @@ class StartSearch:
         files = self._files()
         self._refuse_purged(time, wanted, files[0])
         newer = bisect_left(files, wanted // 1_000_000 - CLOCK_MARGIN, key=self._created)
-        stop = self._walk(files[max(0, newer - 1)].name, lambda transaction: _committed_since(transaction, wanted))
+        stop = self._walk(
+            files[max(0, newer - 1)].name, lambda transaction: committed_since(transaction.logged_us, wanted)
+        )
         return self._position(stop.known, stop.file, stop.offset)
 
     def _position(self, known: GtidSet, file: str, offset: int) -> Position:
@@ -160,10 +162,10 @@ class StartSearch:
         return bool(self._status.gtid_purged) or file_number(oldest.name) > 1
 
 
-def _committed_since(transaction: Transaction, wanted: int) -> bool:
-    """A source that knows whole seconds only gets the benefit of the doubt."""
-    precise = transaction.logged_us % 1_000_000 != 0
-    return transaction.logged_us >= (wanted if precise else wanted - wanted % 1_000_000)
+def committed_since(logged_us: int, wanted: int) -> bool:
+    """Both in microseconds since 1970. A source that knows whole seconds only gets the benefit of the doubt."""
+    precise = logged_us % 1_000_000 != 0
+    return logged_us >= (wanted if precise else wanted - wanted % 1_000_000)
 
 
 def _decode(previous_gtids: bytes) -> GtidSet:

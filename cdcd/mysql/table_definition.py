@@ -1,6 +1,7 @@
 """A table as information_schema has it now, in the terms of a TABLE_MAP event, and whether the two agree."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,10 +93,16 @@ def read_definition(connection: Connection, database: str, table: str) -> TableD
         _refuse_unreadable(connection, database, table)
         return None
     collations: dict[str, int] = dict(connection.rows("SELECT collation_name, id FROM information_schema.collations"))
-    columns = tuple(_column(row, collations) for row in rows)
+    return definition_of(rows, collations, [name for (name,) in connection.rows(_KEY, (database, table))])
+
+
+def definition_of(
+    records: Sequence[dict[str, Any]], collations: dict[str, int], key_names: Sequence[str]
+) -> TableDefinition:
+    """From records as `_COLUMNS` selects them; `collations` gives the id of each name that occurs."""
+    columns = tuple(_column(record, collations) for record in records)
     names = [column.name for column in columns]
-    key = tuple(names.index(name) for (name,) in connection.rows(_KEY, (database, table)))
-    return TableDefinition(columns, key)
+    return TableDefinition(columns, tuple(names.index(name) for name in key_names))
 
 
 def _refuse_unreadable(connection: Connection, database: str, table: str) -> None:

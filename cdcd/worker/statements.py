@@ -37,29 +37,32 @@ class Statements:
         for database, table in self._catalog.doubtful(statement):
             decoder.forget(database, table)
         refuse_changes(decoder, self._tables)
-        sql = statement.sql.decode("utf-8", "replace")
-        if self._route is not None and classify(sql) is StatementClass.DDL and _concerns(statement, self._tables):
-            self._publish(decoder, statement, sql, self._route)
-
-    def _publish(self, decoder: Decoder, statement: Statement, sql: str, route: Route) -> None:
-        decoder.seq += 1
-        message = self._template.ddl(
-            DdlMessage(
-                database=statement.database or (statement.databases or ("",))[0],
-                sql=sql,
-                kind=ddl_kind(sql),
-                gtid=decoder.transaction if decoder.has_gtid else "",
-                seq=decoder.seq,
-                commit_ms=decoder.commit_us // 1000,
-                built_ms=time.time_ns() // 1_000_000,
+        if self._route is not None and (message := ddl_message(decoder, self._tables, self._template)) is not None:
+            ids = (
+                None
+                if self._id_prefix is None
+                else [b"%b;%d;%b" % (self._id_prefix, decoder.seq, decoder.transaction.encode())]
             )
+            self._sink.write(self._route.topic, 0, [None], [message], ids)
+
+
+def ddl_message(decoder: Decoder, tables: TableFilter, template: Format) -> bytes | None:
+    """The decoder's statement as a message, which takes the next number; None unless it is DDL in an included database."""
+    statement, sql = decoder.statement, decoder.statement.sql.decode("utf-8", "replace")
+    if classify(sql) is not StatementClass.DDL or not _concerns(statement, tables):
+        return None
+    decoder.seq += 1
+    return template.ddl(
+        DdlMessage(
+            database=statement.database or (statement.databases or ("",))[0],
+            sql=sql,
+            kind=ddl_kind(sql),
+            gtid=decoder.transaction if decoder.has_gtid else "",
+            seq=decoder.seq,
+            commit_ms=decoder.commit_us // 1000,
+            built_ms=time.time_ns() // 1_000_000,
         )
-        ids = (
-            None
-            if self._id_prefix is None
-            else [b"%b;%d;%b" % (self._id_prefix, decoder.seq, decoder.transaction.encode())]
-        )
-        self._sink.write(route.topic, 0, [None], [message], ids)
+    )
 
 
 def refuse_changes(decoder: Decoder, tables: TableFilter) -> None:

@@ -3,12 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cdcd.binlog.compression import inflate
-from cdcd.binlog.core.native import Decoder, Route
 from cdcd.config.start import Start
 from cdcd.config.tables import TableFilter
 from cdcd.errors import FindingError, Stopped
-from cdcd.formats.plan import Keying
 from cdcd.formats.template import Format
 from cdcd.mysql.connection import Endpoint, connect
 from cdcd.mysql.dump import BinlogDump
@@ -17,13 +14,9 @@ from cdcd.mysql.scan import own_reader
 from cdcd.mysql.schema import SchemaLookup
 from cdcd.mysql.server import ServerStatus, check_grants, check_server, read_status
 from cdcd.mysql.start import resolve_start
-from cdcd.worker.catalog import Catalog
+from cdcd.worker.lines import Lines, Write
 from cdcd.worker.pump import POLL_SECONDS, End
-from cdcd.worker.statements import refuse_changes
 from cdcd.worker.stream import Step, Stream
-
-Write = Callable[[list[bytes]], None]
-"""Takes messages in commit order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +46,16 @@ class Tail:
             dump.close()
 
     def _follow(self, dump: BinlogDump, end: End | None, write: Write) -> None:
-        # One route with one partition: lines come in commit order, whatever the table.
-        route = Route("stdout", 1)
-        catalog = Catalog(self.tables, self.template, Keying(shared=True), lambda _: route, SchemaLookup(self.endpoint))
-        decoder = Decoder(catalog, inflate)
-        catalog.place = lambda: (decoder.file, decoder.transaction_start)
+        lines = Lines(self.tables, self.template, SchemaLookup(self.endpoint), write)
+        decoder = lines.decoder
         stream = Stream(dump, decoder)
         while end is None or not end.reached(decoder):
             try:
                 step = stream.step(POLL_SECONDS, stop_at_boundary=end is not None and end.near(decoder))
-            finally:  # also what comes before an event that cannot be read
-                for _, _, _, values, _ in decoder.take_runs():
-                    write(values)
+            finally:
+                lines.take()
             if step is Step.STATEMENT:
-                refuse_changes(decoder, self.tables)
-                for database, table in catalog.doubtful(decoder.statement):
-                    decoder.forget(database, table)
+                lines.handle_statement()
 
     def _examine(self) -> ServerStatus:
         with connect(self.endpoint) as connection:

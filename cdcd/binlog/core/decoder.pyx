@@ -32,7 +32,7 @@ cdef class Decoder:
     cdef uint64_t event_offset
 
     # the file
-    cdef bint checksums
+    cdef readonly bint checksums
     cdef int id_size         # bytes of a table id
     cdef readonly str file
     cdef readonly uint64_t offset

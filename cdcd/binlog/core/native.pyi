@@ -120,6 +120,8 @@ class Decoder:
         """
     control: bytes
     statement: Statement
+    checksums: bool
+    """Whether the events of this file end in a CRC32, as its FDE says; true before the first."""
     file: str
     """Current binlog file."""
     offset: int

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdcd.cli.failures import Failure, failures
-from cdcd.cli.tail import _in_flags
+from cdcd.cli.tail import in_flags
 from cdcd.errors import Finding, FindingError
 
 SOURCES = Path(__file__).parents[3] / "cdcd" / "mysql"
@@ -30,16 +30,16 @@ NAMING = sorted({text for text in _texts() if FIELD.search(text)})
 
 @pytest.mark.parametrize("text", NAMING)
 def test_no_field_of_a_definition_is_left(text: str) -> None:
-    assert not FIELD.search(_in_flags(text))
+    assert not FIELD.search(in_flags(text))
 
 
 def test_there_are_such_texts() -> None:
     assert any("source.host" in text for text in NAMING)
 
 
-def test_a_finding_is_told_with_its_remedy_in_flags() -> None:
+def test_a_finding_is_told_with_its_remedyin_flags() -> None:
     finding = Finding("source-unreachable", "retry", "MySQL cannot be reached", "Check source.host and source.port")
-    with pytest.raises(Failure) as caught, failures(_in_flags):
+    with pytest.raises(Failure) as caught, failures(in_flags):
         raise FindingError(finding)
     assert caught.value.message == "MySQL cannot be reached\nCheck --host and --port"
     assert caught.value.exit_code == 1

@@ -1,0 +1,50 @@
+"""Columns by their numbers, for reading a binlog that names none with nothing else at hand."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from cdcd.binlog.schema import Column, TableSchema
+from cdcd.errors import Finding, FindingError
+
+_ENUM, _SET = 247, 248
+_TEXTS = frozenset({15, 252, 253, 254})
+_INTEGERS = {1: 1, 2: 2, 3: 9, 4: 3, 8: 8}
+"""Bytes of a value -> integer type of that size."""
+
+
+class Ordinals:
+    """Names columns `@1`, `@2` ..., as `mysqlbinlog -v` does. The labels of ENUM and SET are not known: their numbers are
+    shown, as of an unsigned integer column.
+    """
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note
+        self._noted: set[str] = set()
+
+    def names_for(self, schema: TableSchema, file: str, offset: int) -> TableSchema:
+        """Raises FindingError (`schema-unknown`) where the binlog does not even say what text is written in."""
+        if any(column.type in _TEXTS and not column.collation for column in schema.columns):
+            raise FindingError(_undescribed(schema, file, offset))
+        if schema.name not in self._noted:
+            self._noted.add(schema.name)
+            self._note(
+                f"{schema.name}: the binlog does not name its columns (binlog_row_metadata=MINIMAL): they are shown as "
+                "@1, @2 ..., ENUM and SET as numbers, without a key. --schema or --host gives them names"
+            )
+        columns = tuple(_numbered(number, column) for number, column in enumerate(schema.columns, 1))
+        return replace(schema, columns=columns, named=True)
+
+
+def _numbered(number: int, column: Column) -> Column:
+    if column.type in {_ENUM, _SET} and column.meta in _INTEGERS:
+        return Column(f"@{number}", _INTEGERS[column.meta], 0, column.nullable, unsigned=True)
+    return replace(column, name=f"@{number}")
+
+
+def _undescribed(schema: TableSchema, file: str, offset: int) -> Finding:
+    what = (
+        f"{schema.name} at {file}:{offset}: the binlog says neither what its columns are called nor in which character "
+        "sets they are nor which numbers have a sign (no row metadata: MariaDB's default, and all that MySQL 5.6 and 5.7 "
+        "write)"
+    )
+    return Finding("schema-unknown", "operator", what, "Give its columns with --schema, or the server with --host")
