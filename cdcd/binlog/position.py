@@ -8,10 +8,16 @@ from typing import Any, NoReturn, TypeVar, cast
 import orjson
 
 from cdcd.binlog.gtid import GtidSet, GtidSetError
+from cdcd.binlog.mariadb_gtid import MariadbPosition
 from cdcd.errors import Finding, FindingError
 
 VERSION = 1
 """Of the record's form. A field that a reader may leave out of account is added without raising it."""
+
+MARIADB = "mariadb"
+
+Gtids = GtidSet | MariadbPosition
+"""What is known of a source: by which of the two, its flavour can be told."""
 
 _FILE = re.compile(r".*\.([0-9]+)", re.ASCII | re.DOTALL)
 _Kind = TypeVar("_Kind")
@@ -22,8 +28,8 @@ class Position:
     """A point between two transactions of the source, or inside one that was published in parts."""
 
     server_uuid: str
-    """Whose binlog `file` and the offsets mean; they are void on any other server."""
-    gtid_set: GtidSet | None
+    """Whose binlog `file` and the offsets mean; they are void on any other server. MariaDB has none: `server-id-<n>`."""
+    gtid_set: Gtids | None
     """Everything published or filtered out; None where the source has no GTIDs."""
     file: str
     start_offset: int
@@ -31,7 +37,7 @@ class Position:
     end_offset: int
     """Where it ends, or a later point between transactions."""
     txn: str | None = None
-    """The open transaction (`uuid[:tag]:n`, or `file:offset`), only if part of it is published."""
+    """The open transaction (`uuid[:tag]:n`, `domain-server-n`, or `file:offset`), only if part of it is published."""
     rows_done: int = 0
     """Row changes of `txn` that are dealt with, before filters."""
 
@@ -71,6 +77,8 @@ class PositionRecord:
             "partitions": self.partitions,
             "ts_ms": self.ts_ms,
         }
+        if isinstance(at.gtid_set, MariadbPosition):
+            members["flavour"] = MARIADB
         return orjson.dumps({**members, "request": self.request} if self.request else members)
 
     @classmethod
@@ -175,9 +183,14 @@ class _Fields:
             rows_done=rows_done,
         )
 
-    def _gtid_set(self) -> GtidSet | None:
+    def _gtid_set(self) -> Gtids | None:
         text = self.of("gtid_set", str, NoneType)
+        flavour = self.text("flavour")
+        if flavour not in {"", MARIADB}:
+            _newer(f"is of a server of flavour {_clip(flavour)}")
         try:
+            if flavour == MARIADB:
+                return MariadbPosition.parse(self.of("gtid_set", str))
             return None if text is None else GtidSet.parse(text)
         except GtidSetError as error:
             _damaged(f"gtid_set: {error}")

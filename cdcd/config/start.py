@@ -14,6 +14,8 @@ _TAG = r"[A-Za-z_][A-Za-z0-9_]{0,31}"
 _RANGE = r"[0-9]{1,19}(-[0-9]{1,19})?"
 _SOURCE = rf"[0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}(\s*:\s*({_TAG}|{_RANGE}))+"
 _GTID_SET = re.compile(rf"\s*{_SOURCE}\s*(,\s*{_SOURCE}\s*)*", re.ASCII)
+_MARIADB_GTID = r"[0-9]{1,10}-[0-9]{1,10}-[0-9]{1,19}"
+_MARIADB_POSITION = re.compile(rf"\s*{_MARIADB_GTID}\s*(,\s*{_MARIADB_GTID}\s*)*", re.ASCII)
 _BINLOG_FILE = re.compile(r"[^/\\\0]{1,500}\.[0-9]{1,10}", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?", re.ASCII)
 _ZONE = re.compile(r"Z|[+-]\d\d:?\d\d", re.ASCII)
@@ -34,11 +36,12 @@ def parse_instant(text: str) -> datetime:
 
 
 def check_gtid_set(text: str) -> str:
-    """The form of a MySQL GTID set; whether the source has it is asked there."""
+    """The form of a MySQL GTID set or a MariaDB GTID position; whether the source has it is asked there."""
     # Bounded before the expression runs: nothing in it can backtrack far, but a set of a megabyte is no set.
-    if len(text) > 100_000 or not _GTID_SET.fullmatch(text):
+    if len(text) > 100_000 or not (_GTID_SET.fullmatch(text) or _MARIADB_POSITION.fullmatch(text)):
         raise ValueError(
-            "must be a GTID set, such as 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5, as in @@GLOBAL.gtid_executed"
+            "must be a GTID set, such as 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5, as in @@GLOBAL.gtid_executed,"
+            " or a position of MariaDB, such as 0-1-100, as in @@GLOBAL.gtid_binlog_pos"
         )
     return "".join(text.split())
 
@@ -57,7 +60,7 @@ class StartGtidSet(Model):
     """After the transactions of a GTID set."""
 
     gtid_set: Annotated[str, AfterValidator(check_gtid_set)]
-    """The transactions not to read, as in `@@GLOBAL.gtid_executed`."""
+    """The transactions not to read, as in `@@GLOBAL.gtid_executed`; of MariaDB the last of each domain, as in `@@GLOBAL.gtid_binlog_pos`."""
 
 
 class StartFile(Model):

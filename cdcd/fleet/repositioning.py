@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cdcd.binlog.gtid import GtidSet
-from cdcd.binlog.position import Position, PositionRecord, coordinate
+from cdcd.binlog.mariadb_gtid import MariadbPosition
+from cdcd.binlog.position import Gtids, Position, PositionRecord, coordinate
 from cdcd.config.start import Start, StartFile, StartGtidSet, StartTime
 
 LONGEST_SET = 400
@@ -37,7 +38,7 @@ def preview(record: PositionRecord | None, start: Start) -> Preview:
         return Preview(goes_on, remark="no position is known, so there is nothing to compare it with")
     here = record.position
     if isinstance(start, StartGtidSet):
-        return _to_gtid_set(goes_on, here, GtidSet.parse(start.gtid_set))
+        return _to_gtids(goes_on, here, _parse(start.gtid_set))
     if isinstance(start, StartFile):
         return _to_file(goes_on, here, start)
     if isinstance(start, StartTime):
@@ -49,7 +50,7 @@ def preview(record: PositionRecord | None, start: Start) -> Preview:
 
 def _goes_on(start: Start) -> str:
     if isinstance(start, StartGtidSet):
-        return f"after the transactions {_short(GtidSet.parse(start.gtid_set))}"
+        return f"after the transactions {_short(_parse(start.gtid_set))}"
     if isinstance(start, StartFile):
         return f"at {start.file}:{start.position}"
     if isinstance(start, StartTime):
@@ -59,10 +60,42 @@ def _goes_on(start: Start) -> str:
     )
 
 
-def _to_gtid_set(goes_on: str, here: Position, there: GtidSet) -> Preview:
-    if here.gtid_set is None:
-        return Preview(goes_on, remark="the stored position has no GTID set to compare with: its source has no GTIDs")
-    again, skipped = here.gtid_set.subtract(there), there.subtract(here.gtid_set)
+def _parse(text: str) -> Gtids:
+    """Only a set of MySQL has colons."""
+    return GtidSet.parse(text) if ":" in text else MariadbPosition.parse(text)
+
+
+def _to_gtids(goes_on: str, here: Position, there: Gtids) -> Preview:
+    if isinstance(here.gtid_set, MariadbPosition) and isinstance(there, MariadbPosition):
+        return _to_mariadb_position(goes_on, here, here.gtid_set, there)
+    if isinstance(here.gtid_set, GtidSet) and isinstance(there, GtidSet):
+        return _to_gtid_set(goes_on, here, here.gtid_set, there)
+    why = "its source has no GTIDs" if here.gtid_set is None else f"it is at {_short(here.gtid_set)}"
+    return Preview(goes_on, remark=f"the stored position has no GTID set to compare with: {why}")
+
+
+def _to_mariadb_position(goes_on: str, here: Position, known: MariadbPosition, there: MariadbPosition) -> Preview:
+    """By numbers, one stream after the other."""
+    remark = (
+        "" if here.txn is None else f"transaction {here.txn} is published in part, {here.rows_done} row changes of it"
+    )
+    return Preview(goes_on, again=_between(there, known), skipped=_between(known, there), remark=remark)
+
+
+def _between(first: MariadbPosition, last: MariadbPosition) -> str:
+    """What lies after `first` and up to `last`; empty for nothing."""
+    spans = []
+    for domain, (server, number) in sorted(last.last.items()):
+        since = first.last.get(domain)
+        if since is None:
+            spans.append(f"all of domain {domain} up to {domain}-{server}-{number}")
+        elif since[1] < number:
+            spans.append(f"what follows {domain}-{since[0]}-{since[1]}, up to {domain}-{server}-{number}")
+    return "; ".join(spans)
+
+
+def _to_gtid_set(goes_on: str, here: Position, known: GtidSet, there: GtidSet) -> Preview:
+    again, skipped = known.subtract(there), there.subtract(known)
     inside = "" if here.txn is None else _inside(here, there)
     return Preview(goes_on, again=_counted(again), skipped=_counted(skipped), remark=inside)
 
@@ -117,7 +150,7 @@ def _counted(gtids: GtidSet) -> str:
     return "" if not count else f"{'1 transaction' if count == 1 else f'{count} transactions'}: {_short(gtids)}"
 
 
-def _short(gtids: GtidSet) -> str:
+def _short(gtids: Gtids) -> str:
     text = str(gtids) or "(none)"
     return text if len(text) <= LONGEST_SET else f"{text[:LONGEST_SET]}..."
 

@@ -5,7 +5,7 @@ from cdcd.errors import Finding, FindingError
 from cdcd.mysql.connection import Endpoint, connect
 from cdcd.mysql.ddl_history import DdlHistory, Place
 from cdcd.mysql.scan import Watch, unwatched
-from cdcd.mysql.server import parse_version, read_end
+from cdcd.mysql.server import read_end, read_version
 from cdcd.mysql.table_definition import TableDefinition, read_definition
 
 _REMEDY = "Set binlog_row_metadata=FULL on the source, then begin anew behind this place, or leave the table out (tables.exclude)"
@@ -40,8 +40,7 @@ class SchemaLookup:
         """The table as it is now, and an end of the binlog read afterwards: every DDL that it shows is before that."""
         with connect(self._endpoint) as connection:
             definition = read_definition(connection, schema.database, schema.table)
-            version = parse_version(str(connection.rows("SELECT VERSION()")[0][0]))
-            return definition, read_end(connection, version)
+            return definition, read_end(connection, read_version(connection))
 
 
 def _unknown(schema: TableSchema, file: str, offset: int, why: str) -> FindingError:

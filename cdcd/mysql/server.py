@@ -4,10 +4,13 @@ import re
 from dataclasses import dataclass
 
 from cdcd.binlog.gtid import GtidSet
-from cdcd.binlog.position import Position, file_number
+from cdcd.binlog.mariadb_gtid import MariadbPosition
+from cdcd.binlog.position import Gtids, Position, file_number
 from cdcd.errors import Finding, FindingError
 from cdcd.mysql.connection import Connection
 from cdcd.mysql.findings import grants
+from cdcd.mysql.mariadb import OLDEST_TESTED, BinlogGtids, check_gtids, read_binlog_gtids
+from cdcd.mysql.version import Flavour, Version, server_identity
 
 _VARIABLES = (
     "server_uuid",
@@ -24,10 +27,8 @@ _VARIABLES = (
     "expire_logs_days",
     "log_replica_updates",
     "log_slave_updates",
+    "gtid_strict_mode",
 )
-_NEW_STATUS_STATEMENT = (8, 2)
-"""SHOW BINARY LOG STATUS came with 8.2; its old name went with 8.4."""
-_SHOW_REPLICAS = (8, 0, 22)
 DAY = 86_400
 
 
@@ -44,11 +45,11 @@ class ServerStatus:
     source: str
     """host:port"""
     server_uuid: str
+    """Of MariaDB, which has none, `server-id-<n>`."""
     server_id: int
     version_text: str
     version: tuple[int, ...]
-    flavour: str
-    """mysql | mariadb"""
+    flavour: Flavour
     log_bin: bool
     binlog_format: str
     row_image: str
@@ -61,16 +62,30 @@ class ServerStatus:
     log_replica_updates: bool
     gtid_mode: str
     """OFF, OFF_PERMISSIVE, ON_PERMISSIVE or ON; empty on servers that know none."""
-    gtid_executed: GtidSet
-    gtid_purged: GtidSet
+    gtid_executed: Gtids
+    gtid_purged: Gtids
+    """Those of MariaDB are positions: the end of its binlog, and where its oldest file begins."""
     file: str
     offset: int
     """End of the binlog at the time of reading; empty and 0 with log_bin off."""
+    binlog_gtids: BinlogGtids | None = None
+    """MariaDB's."""
+    strict: bool = True
+    """Whether GTIDs are logged in the order of their numbers (MariaDB: gtid_strict_mode)."""
 
     @property
     def by_gtid(self) -> bool:
         """Whether a dump can start from a GTID set; in every other mode by file and position only."""
-        return self.gtid_mode == "ON"
+        return self.gtid_mode == "ON" or self.flavour == "mariadb"
+
+    @property
+    def product(self) -> str:
+        return "MariaDB" if self.flavour == "mariadb" else "MySQL"
+
+    def setting(self, name: str, value: str) -> str:
+        """The statement that changes a setting of the server, for good where it can."""
+        persist = self.flavour == "mysql" and self.version >= (8,)
+        return f"SET {'PERSIST' if persist else 'GLOBAL'} {name} = '{value}'"
 
 
 def read_status(connection: Connection) -> ServerStatus:
@@ -80,19 +95,17 @@ def read_status(connection: Connection) -> ServerStatus:
     """
     source = str(connection.endpoint)
     settings = _read_variables(connection)
-    text = settings["version"]
-    executed = purged = GtidSet()
-    if settings.get("gtid_mode"):
-        executed, purged = _read_gtids(connection)
+    version = Version(settings["version"])
     log_bin = settings["log_bin"] == "ON"
-    file, offset = read_end(connection, parse_version(text)) if log_bin else ("", 0)
+    executed, purged, gtids = _read_gtids(connection, settings, version.flavour)
+    file, offset = read_end(connection, version) if log_bin else ("", 0)
     return ServerStatus(
         source=source,
-        server_uuid=settings.get("server_uuid", ""),
+        server_uuid=server_identity(settings),
         server_id=int(settings["server_id"]),
-        version_text=text,
-        version=parse_version(text),
-        flavour="mariadb" if "mariadb" in text.lower() else "mysql",
+        version_text=version.text,
+        version=version.numbers,
+        flavour=version.flavour,
         log_bin=log_bin,
         binlog_format=settings.get("binlog_format", "ROW").upper(),
         row_image=settings.get("binlog_row_image", "FULL").upper(),
@@ -106,25 +119,21 @@ def read_status(connection: Connection) -> ServerStatus:
         gtid_purged=purged,
         file=file,
         offset=offset,
+        binlog_gtids=gtids,
+        strict=settings.get("gtid_strict_mode", "ON") == "ON",
     )
 
 
-def parse_version(text: str) -> tuple[int, ...]:
-    """(9, 7, 4) of `9.7.4-2`."""
-    match = re.match(r"(\d+)\.(\d+)\.(\d+)", text)
-    return tuple(map(int, match.groups())) if match else (0, 0, 0)
+def read_version(connection: Connection) -> Version:
+    return Version(str(connection.rows("SELECT VERSION()")[0][0]))
 
 
-def read_end(connection: Connection, version: tuple[int, ...]) -> tuple[str, int]:
+def read_end(connection: Connection, version: Version) -> tuple[str, int]:
     """The end of the binlog: file and offset. Needs REPLICATION CLIENT. Raises FindingError."""
-    row = connection.row(_end_statement(version))
+    row = connection.row(version.end_statement)
     if row is None:
         raise FindingError(_binlog_off(str(connection.endpoint)))
     return row[0], int(row[1])
-
-
-def _end_statement(version: tuple[int, ...]) -> str:
-    return "SHOW BINARY LOG STATUS" if version >= _NEW_STATUS_STATEMENT else "SHOW MASTER STATUS"
 
 
 def binlog_files(connection: Connection) -> list[BinlogFile]:
@@ -139,11 +148,20 @@ def _read_variables(connection: Connection) -> dict[str, str]:
     return dict(connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})"))
 
 
-def _read_gtids(connection: Connection) -> tuple[GtidSet, GtidSet]:
-    """By SELECT: SHOW VARIABLES cuts a value after 1024 characters."""
+def _read_gtids(
+    connection: Connection, settings: dict[str, str], flavour: Flavour
+) -> tuple[Gtids, Gtids, BinlogGtids | None]:
+    """Executed and purged; by SELECT: SHOW VARIABLES cuts a value after 1024 characters."""
+    if flavour == "mariadb":
+        if settings["log_bin"] != "ON":
+            return MariadbPosition(), MariadbPosition(), None
+        gtids = read_binlog_gtids(connection)
+        return gtids.state.position, gtids.before, gtids
+    if not settings.get("gtid_mode"):
+        return GtidSet(), GtidSet(), None
     row = connection.row("SELECT @@global.gtid_executed, @@global.gtid_purged")
     assert row is not None
-    return GtidSet.parse(row[0]), GtidSet.parse(row[1])
+    return GtidSet.parse(row[0]), GtidSet.parse(row[1]), None
 
 
 def _expire_seconds(settings: dict[str, str]) -> int:
@@ -158,15 +176,16 @@ def _binlog_off(source: str) -> Finding:
 
 def check_server(status: ServerStatus) -> list[Finding]:
     """What makes the server unreadable for cdcd."""
-    if status.flavour != "mysql":
-        what = f"{status.source} is {status.version_text}: this version of cdcd reads MySQL only"
-        return [Finding("source-unsupported", "operator", what, "Name a MySQL server in source.host")]
+    if status.flavour == "mariadb" and status.version < OLDEST_TESTED:
+        what = f"{status.source} is {status.version_text}: this version of cdcd reads MariaDB from 10.5 on"
+        return [Finding("source-unsupported", "operator", what, "Name a newer server in source.host")]
     if not status.log_bin:
         return [_binlog_off(status.source)]
     findings = []
     if status.binlog_format != "ROW":
-        what = f"MySQL at {status.source} has binlog_format={status.binlog_format}: it logs statements, not rows"
-        remedy = "SET PERSIST binlog_format = 'ROW' (sessions open now keep the old one until they connect anew)"
+        what = f"{status.product} at {status.source} has binlog_format={status.binlog_format}: it logs statements, not rows"
+        change = status.setting("binlog_format", "ROW")
+        remedy = f"{change} (sessions open now keep the old one until they connect anew)"
         findings.append(Finding("binlog-format", "operator", what, remedy))
     if "PARTIAL_JSON" in status.row_value_options and status.row_image != "FULL":
         what = (
@@ -181,17 +200,22 @@ def check_server(status: ServerStatus) -> list[Finding]:
 def advise(status: ServerStatus) -> list[str]:
     """What works, but should be set otherwise: one sentence each, worth a line in the log."""
     advice = []
-    if status.row_image != "FULL":
+    if status.row_image not in {"FULL", "FULL_NODUP"}:
         advice.append(
-            f"binlog_row_image={status.row_image}: messages lack columns; SET PERSIST binlog_row_image = 'FULL'"
+            f"binlog_row_image={status.row_image}: messages lack columns; {status.setting('binlog_row_image', 'FULL')}"
         )
     if status.row_metadata != "FULL":
         advice.append(
             f"binlog_row_metadata={status.row_metadata or 'unknown'}: column names must be looked up and may be "
-            "unknown after a DDL; SET PERSIST binlog_row_metadata = 'FULL'"
+            f"unknown after a DDL; {status.setting('binlog_row_metadata', 'FULL')}"
         )
     if not status.by_gtid:
         advice.append(f"gtid_mode={status.gtid_mode or 'unknown'}: positions hold on this server only, no failover")
+    if not status.strict:
+        advice.append(
+            "gtid_strict_mode=OFF: GTIDs may be logged in another order on each server, and a position then means another"
+            " place on the next one; SET GLOBAL gtid_strict_mode = 'ON'"
+        )
     if 0 < status.expire_seconds < DAY:
         advice.append(
             f"binlog_expire_logs_seconds={status.expire_seconds}: a stop of less than a day loses the position"
@@ -206,20 +230,25 @@ def check_grants(connection: Connection) -> list[Finding]:
 
     Raises FindingError for anything but a missing privilege.
     """
-    version = parse_version(str(connection.rows("SELECT VERSION()")[0][0]))
-    replicas = "SHOW REPLICAS" if version >= _SHOW_REPLICAS else "SHOW SLAVE HOSTS"
+    version = read_version(connection)
+    granted = [str(row[0]) for row in connection.rows("SHOW GRANTS")]
+    tried = {"REPLICATION SLAVE": version.replicas_statement, "REPLICATION CLIENT": version.end_statement, "SELECT": ""}
     missing = [
         privilege
-        for privilege, statement in (("REPLICATION SLAVE", replicas), ("REPLICATION CLIENT", _end_statement(version)))
-        if not _may(connection, statement)
+        for privilege, statement in tried.items()
+        if not (_may(connection, statement) if statement else _is_granted(privilege, granted))
     ]
-    if not any(re.search(r"\bSELECT\b|\bALL PRIVILEGES\b", row[0]) for row in connection.rows("SHOW GRANTS")):
-        missing.append("SELECT")
     if not missing:
         return []
     account = _account(connection)
-    what = f"user {account} of MySQL at {connection.endpoint} lacks {', '.join(missing)}"
+    what = f"user {account} of {version.product} at {connection.endpoint} lacks {', '.join(missing)}"
     return [Finding("privilege-missing", "operator", what, f"Run as an administrator: {grants(account, missing)}")]
+
+
+def _is_granted(privilege: str, granted: list[str]) -> bool:
+    """By the text of SHOW GRANTS, where no statement can try it."""
+    wanted = re.compile(rf"\b{privilege}\b(?! ADMIN)|\bALL PRIVILEGES\b")
+    return any(wanted.search(text) for text in granted)
 
 
 def _may(connection: Connection, statement: str) -> bool:
@@ -244,14 +273,30 @@ def check_position(position: Position, status: ServerStatus, files: list[BinlogF
     Before each dump: the server itself compares a GTID set ahead of it for its own UUID only. Without GTIDs `files`
     are compared where given. A source that is merely behind is `retry`; the caller parks when that lasts.
     """
-    if position.gtid_set is not None and status.by_gtid:
-        return _check_gtids(position.gtid_set, status)
+    known = position.gtid_set
+    if isinstance(known, MariadbPosition) != (status.flavour == "mariadb"):
+        return _other_flavour(position, status)
+    if isinstance(known, MariadbPosition):
+        assert status.binlog_gtids is not None
+        return check_gtids(known, status.binlog_gtids, status.source, status.server_id)
+    if known is not None and status.by_gtid:
+        return _check_gtids(known, status)
     return _check_file(position, status, files)
 
 
+def _other_flavour(position: Position, status: ServerStatus) -> Finding:
+    what = (
+        f"the position is one of {'MySQL' if status.flavour == 'mariadb' else 'MariaDB'} (server {position.server_uuid}), "
+        f"but {status.source} is {status.version_text}: transactions of one are unknown to the other"
+    )
+    return Finding("other-server", "operator", what, "Read from the former server, or set a position on this one")
+
+
 def _check_gtids(known: GtidSet, status: ServerStatus) -> Finding | None:
+    assert isinstance(status.gtid_purged, GtidSet)
+    assert isinstance(status.gtid_executed, GtidSet)
     if purged := status.gtid_purged.subtract(known):
-        what = f"MySQL at {status.source} has purged transactions that are not published yet: {_shorten(purged)}"
+        what = f"{status.product} at {status.source} has purged transactions that are not published yet: {_shorten(purged)}"
         remedy = (
             "Read from a server that still has them, or give them up: load the tables anew and set the position to a "
             "later one. Then raise binlog_expire_logs_seconds"
@@ -260,7 +305,7 @@ def _check_gtids(known: GtidSet, status: ServerStatus) -> Finding | None:
     ahead = known.subtract(status.gtid_executed)
     if not ahead:
         return None
-    what = f"the position has transactions that MySQL at {status.source} does not: {_shorten(ahead)}"
+    what = f"the position has transactions that {status.product} at {status.source} does not: {_shorten(ahead)}"
     if _own(ahead, status):
         return Finding(
             "position-ahead",
@@ -294,11 +339,13 @@ def _check_file(position: Position, status: ServerStatus, files: list[BinlogFile
     sizes = {file.name: file.size for file in files}
     if position.file not in sizes:
         oldest = files[0].name if files else "none"
-        what = f"MySQL at {status.source} has no binlog file {position.file} any more; its oldest is {oldest}"
+        what = (
+            f"{status.product} at {status.source} has no binlog file {position.file} any more; its oldest is {oldest}"
+        )
         remedy = "Give up the changes between: load the tables anew and set the position to a later one"
         return Finding("position-purged", "operator", what, remedy)
     if position.end_offset > max(sizes[position.file], status.offset if status.file == position.file else 0):
-        what = f"{position.file} of MySQL at {status.source} ends before the position {position.end_offset}"
+        what = f"{position.file} of {status.product} at {status.source} ends before the position {position.end_offset}"
         remedy = "The server lost the end of its binlog in a crash: compare the data and set the position anew"
         return Finding("position-beyond-file", "operator", what, remedy)
     return None

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cdcd.binlog.gtid import GtidSet, Interval
-from cdcd.binlog.position import Position, file_number
+from cdcd.binlog.mariadb_gtid import MariadbPosition
+from cdcd.binlog.position import Gtids, Position, file_number
 from cdcd.config.start import Start, StartFile, StartGtidSet, StartTime
 from cdcd.errors import Finding, FindingError
 from cdcd.mysql.connection import Connection
@@ -26,7 +27,7 @@ def resolve_start(start: Start, connection: Connection, status: ServerStatus, wa
     """
     search = StartSearch(connection, status, watch)
     if isinstance(start, StartGtidSet):
-        return search.at_gtid_set(GtidSet.parse(start.gtid_set))
+        return search.at_gtid_set(_parse(start.gtid_set, status))
     if isinstance(start, StartFile):
         return search.at_file(start.file, start.position)
     if isinstance(start, StartTime):
@@ -40,7 +41,7 @@ class _Stop:
 
     file: str
     offset: int
-    known: GtidSet
+    known: Gtids
     passed: Transaction | None
     """The last transaction before."""
     transaction: Transaction | None
@@ -61,10 +62,10 @@ class StartSearch:
     def earliest(self) -> Position:
         return self._position(self._status.gtid_purged, self._files()[0].name, FIRST_EVENT)
 
-    def at_gtid_set(self, known: GtidSet) -> Position:
+    def at_gtid_set(self, known: Gtids) -> Position:
         status = self._status
         if not status.by_gtid:
-            what = f"start.gtid_set needs gtid_mode=ON; MySQL at {status.source} has {status.gtid_mode or 'none'}"
+            what = f"start.gtid_set needs gtid_mode=ON; {status.product} at {status.source} has {status.gtid_mode or 'none'}"
             raise _refused("gtid-mode", what, "Start by file and position, by time, latest or earliest")
         position = self._position(known, "", 0)
         if finding := check_position(position, status):
@@ -74,7 +75,7 @@ class StartSearch:
     def at_file(self, name: str, offset: int) -> Position:
         file = next((file for file in self._files() if file.name == name), None)
         if file is None:
-            what = f"start.file: MySQL at {self._status.source} has no binlog file {name}"
+            what = f"start.file: {self._status.product} at {self._status.source} has no binlog file {name}"
             raise _refused(
                 "position-purged", what, f"Its oldest is {self._files()[0].name}: start: earliest reads from there"
             )
@@ -107,7 +108,7 @@ class StartSearch:
         )
         return self._position(stop.known, stop.file, stop.offset)
 
-    def _position(self, known: GtidSet, file: str, offset: int) -> Position:
+    def _position(self, known: Gtids, file: str, offset: int) -> Position:
         gtid_set = known if self._status.by_gtid else None
         return Position(self._status.server_uuid, gtid_set, file, offset, offset)
 
@@ -120,12 +121,12 @@ class StartSearch:
     def _walk(self, file: str, until: Callable[[Transaction], bool]) -> _Stop:
         """From the start of `file` to the first transaction that `until` holds for, adding up GTIDs on the way."""
         scan = BinlogScan(self._connection.endpoint, file, watch=self._watch)
-        before: GtidSet | None = None
+        before: Gtids | None = None
         passed: Transaction | None = None
         gtids: list[Interval] = []
         for transaction in scan.transactions():
             if before is None:
-                before = _decode(scan.previous_gtids)
+                before = self._decode(scan.previous_gtids)
             if until(transaction):
                 return _Stop(transaction.file, transaction.start, before.add_all(gtids), passed, transaction)
             passed = transaction
@@ -133,16 +134,21 @@ class StartSearch:
             if len(gtids) >= 10_000:
                 before, gtids = before.add_all(gtids), []
         if before is None:
-            before = _decode(scan.previous_gtids)
+            before = self._decode(scan.previous_gtids)
         end, offset = scan.place
         return _Stop(end, offset, before.add_all(gtids), passed, None)
+
+    def _decode(self, previous_gtids: bytes) -> Gtids:
+        if self._status.flavour == "mariadb":
+            return MariadbPosition.decode(previous_gtids) if previous_gtids else MariadbPosition()
+        return GtidSet.decode(previous_gtids) if previous_gtids else GtidSet()
 
     def _refuse_future(self, time: datetime, wanted: int) -> None:
         """By the source's clock, which made the times in the binlog."""
         row = self._connection.row("SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED)")
         assert row is not None
         if wanted > int(row[0]):
-            what = f"start.time {_show(time)} has not come yet by the clock of MySQL at {self._status.source}"
+            what = f"start.time {_show(time)} has not come yet by the clock of {self._status.product} at {self._status.source}"
             raise _refused(
                 "start-in-future", what, f"Its time is {_show(_moment(int(row[0])))}; start: latest begins there"
             )
@@ -152,7 +158,7 @@ class StartSearch:
         complete_from = (self._created(oldest) + 1) * 1_000_000
         if wanted < complete_from and self._has_purged(oldest):
             what = (
-                f"start.time {_show(time)} is older than the binlogs that MySQL at {self._status.source} still has: "
+                f"start.time {_show(time)} is older than the binlogs that {self._status.product} at {self._status.source} still has: "
                 f"they begin at {_show(_moment(complete_from))}"
             )
             remedy = f"Set start.time to {_show(_moment(complete_from))} or later, or start: earliest"
@@ -168,8 +174,13 @@ def committed_since(logged_us: int, wanted: int) -> bool:
     return logged_us >= (wanted if precise else wanted - wanted % 1_000_000)
 
 
-def _decode(previous_gtids: bytes) -> GtidSet:
-    return GtidSet.decode(previous_gtids) if previous_gtids else GtidSet()
+def _parse(text: str, status: ServerStatus) -> Gtids:
+    """Only a set of MySQL has colons."""
+    if (":" in text) == (status.flavour == "mariadb"):
+        what = f"start.gtid_set {text[:120]} is none of {status.product}, which {status.source} is"
+        example = "0-1-100" if status.flavour == "mariadb" else "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"
+        raise _refused("gtid-mode", what, f"Give what this server has, such as {example}")
+    return MariadbPosition.parse(text) if status.flavour == "mariadb" else GtidSet.parse(text)
 
 
 def _moment(microseconds: int) -> datetime:

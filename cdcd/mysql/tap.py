@@ -25,6 +25,7 @@ from cdcd.errors import CdcdError, FindingError
 from cdcd.mysql.connection import CONNECT_SECONDS, Endpoint, client_settings, source_errors
 from cdcd.mysql.dump_request import COM_BINLOG_DUMP, COM_BINLOG_DUMP_GTID, DumpRequest, Reader
 from cdcd.mysql.findings import rights_finding
+from cdcd.mysql.version import server_identity
 
 if TYPE_CHECKING:
 
@@ -77,6 +78,12 @@ class _TapConnection(_Client):
         else:
             self.held = True
 
+    def set_variables(self, statement: str) -> None:
+        """Of our own, after the library believes that its dump has begun."""
+        self.held = False
+        self.query(statement)
+        self.held = True
+
     def send_command(self, payload: bytes) -> None:
         super()._write_bytes(len(payload).to_bytes(3, "little") + b"\0" + payload)
 
@@ -125,7 +132,7 @@ class Session:
         self._opened_at = 0.0
         self._dumping = False
         self.server_uuid = ""
-        """Of the server that this connection leads to; behind one address there may be several."""
+        """Identity of the server that this connection leads to; behind one address there may be several."""
 
     def open(self) -> None:
         """Connect, log in, set variables, register: at most some CONNECT_SECONDS for each step."""
@@ -168,6 +175,8 @@ class Session:
         assert self._stream is not None
         self._dumping = True
         with source_errors(self._endpoint):
+            if variables := request.variables():
+                self._stream.set_variables(variables)
             self._stream.send_command(request.payload(self._identity.server_id))
         self.socket.setblocking(False)
 
@@ -205,7 +214,7 @@ class Session:
         if self._stream is not None:
             raise TapBrokenError("mysql-replication tried to connect again by itself")
         self._stream = _TapConnection(**settings, init_command=self._identity.variables())
-        self.server_uuid = _server_uuid(self._stream)
+        self.server_uuid = _server_identity(self._stream)
         self._stream.logged_in = True
         return self._stream
 
@@ -218,11 +227,10 @@ class Session:
         raise TapBrokenError("mysql-replication read past its dump command")
 
 
-def _server_uuid(client: _TapConnection) -> str:
+def _server_identity(client: _TapConnection) -> str:
     with client.cursor() as cursor:
-        cursor.execute("SHOW GLOBAL VARIABLES LIKE 'server_uuid'")
-        row = cursor.fetchone()
-    return str(row[1]) if row else ""
+        cursor.execute("SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_id', 'version')")
+        return server_identity(dict(cursor.fetchall()))
 
 
 def _has_checksum(packet: bytes) -> bool:

@@ -89,7 +89,7 @@ def logged(server: MysqlServer, file: str = "") -> list[Transaction]:
 
 
 def check(server: MysqlServer, request: DumpRequest, *, quick: bool) -> Got:
-    assert request.gtid_set is not None
+    assert isinstance(request.gtid_set, GtidSet)
     got = follow(server, request)
     assert got.gtids == executed(server).subtract(request.gtid_set)
     assert len(set(got.order)) == len(got.order)

@@ -227,6 +227,7 @@ def test_status_of_a_good_server(mysql: MysqlServer) -> None:
         assert check_grants(connection) == []
     version = mysql.query("SELECT @@version, @@server_uuid, @@binlog_expire_logs_seconds")[0]
     assert (status.version_text, status.server_uuid, status.expire_seconds) == version
+    assert isinstance(status.gtid_executed, GtidSet)
     assert executed(mysql).contains(status.gtid_executed)
     assert status.row_metadata == "FULL"
     assert status.by_gtid

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdcd.binlog.gtid import GtidSet
+from cdcd.binlog.mariadb_gtid import MariadbPosition
 from cdcd.binlog.position import Position, PositionRecord, PositionRecordError, coordinate, file_number
 
 UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
@@ -36,7 +37,16 @@ def test_form_is_that_of_the_format_description() -> None:
         position=st.builds(
             Position,
             server_uuid=st.text(max_size=40),
-            gtid_set=st.sampled_from([None, GtidSet(), POSITION.gtid_set, GtidSet.parse(f"{UUID}:blue:1")]),
+            gtid_set=st.sampled_from(
+                [
+                    None,
+                    GtidSet(),
+                    POSITION.gtid_set,
+                    GtidSet.parse(f"{UUID}:blue:1"),
+                    MariadbPosition(),
+                    MariadbPosition.parse("0-1-100,4294967295-2-7"),
+                ]
+            ),
             file=st.text(max_size=40),
             start_offset=st.integers(0, 2**63 - 1),
             end_offset=st.integers(0, 2**63 - 1),
@@ -50,6 +60,33 @@ def test_form_is_that_of_the_format_description() -> None:
 )
 def test_round_trip(record: PositionRecord) -> None:
     assert PositionRecord.from_json(record.to_json()) == record
+
+
+def test_form_of_mariadb() -> None:
+    """`flavour` tells an empty position from an empty set."""
+    position = replace(POSITION, server_uuid="server-id-3", gtid_set=MariadbPosition.parse("1-2-7,0-1-100"))
+    members = json.loads(replace(RECORD, position=position).to_json())
+    assert (members["gtid_set"], members["flavour"], members["server_uuid"]) == (
+        "0-1-100,1-2-7",
+        "mariadb",
+        "server-id-3",
+    )
+    assert "flavour" not in json.loads(RECORD.to_json())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"gtid_set": "0-1-100"}, {"flavour": "mariadb"}, {"flavour": "mariadb", "gtid_set": None}]
+)
+def test_flavours_are_not_mixed(changes: dict[str, Any]) -> None:
+    with pytest.raises(PositionRecordError) as caught:
+        PositionRecord.from_json(fields(**changes))
+    assert caught.value.finding.code == "position-record-damaged"
+
+
+def test_flavour_of_tomorrow() -> None:
+    with pytest.raises(PositionRecordError) as caught:
+        PositionRecord.from_json(fields(flavour="tidb"))
+    assert caught.value.finding.code == "position-record-newer"
 
 
 def test_without_gtids_and_inside_a_transaction() -> None:

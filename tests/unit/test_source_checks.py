@@ -7,7 +7,8 @@ import pytest
 from cdcd.binlog.gtid import GtidSet
 from cdcd.binlog.position import Position
 from cdcd.mysql.connection import Endpoint, Tls, quote_identifier
-from cdcd.mysql.server import BinlogFile, ServerStatus, advise, check_position, check_server, parse_version
+from cdcd.mysql.server import BinlogFile, ServerStatus, advise, check_position, check_server
+from cdcd.mysql.version import Version
 
 HERE = "11111111-1111-1111-1111-111111111111"
 ELSEWHERE = "22222222-2222-2222-2222-222222222222"
@@ -53,7 +54,7 @@ def test_good_server() -> None:
         ({"binlog_format": "MIXED"}, "binlog-format"),
         ({"row_value_options": "PARTIAL_JSON", "row_image": "MINIMAL"}, "partial-json"),
         ({"row_value_options": "PARTIAL_JSON", "row_image": "NOBLOB"}, "partial-json"),
-        ({"flavour": "mariadb"}, "source-unsupported"),
+        ({"flavour": "mariadb", "version": (10, 4, 34)}, "source-unsupported"),
     ],
 )
 def test_unreadable_server(change: dict[str, object], code: str) -> None:
@@ -123,7 +124,7 @@ def test_position_of_a_server_without_gtids_on_one_with_them_goes_by_file() -> N
     [("9.7.4-2", (9, 7, 4)), ("8.0.36-0ubuntu1-log", (8, 0, 36)), ("10.11.6-MariaDB", (10, 11, 6)), ("x", (0, 0, 0))],
 )
 def test_version(text: str, version: tuple[int, ...]) -> None:
-    assert parse_version(text) == version
+    assert Version(text).numbers == version
 
 
 def test_identifiers_are_quoted() -> None:

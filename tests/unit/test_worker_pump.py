@@ -143,7 +143,7 @@ def test_stopped_anywhere_and_continued(cut: int) -> None:
     second = MemorySink()
     end = End("binlog.000001", dump.position)
     # By GTID the source leaves out what was finished and tells where it is; a transaction that was cut comes whole.
-    done = 0 if at.gtid_set is None else at.gtid_set.count() - 4
+    done = at.gtid_set.count() - 4 if isinstance(at.gtid_set, GtidSet) else 0
     packets = [*dump.packets[:2], *dump.packets[2 + 5 * done :]]
     renumbered = [packet[:3] + bytes([n % 256]) + packet[4:] for n, packet in enumerate(packets, 1)]
     assert a_pump(MemoryDump(renumbered), second, end=end, start=at, seq=seq).run() == "end"

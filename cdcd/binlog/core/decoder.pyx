@@ -38,6 +38,7 @@ cdef class Decoder:
     cdef readonly uint64_t offset
     cdef readonly str server_version
     cdef readonly bytes previous_gtids
+    cdef readonly bint mariadb
 
     # transactions
     cdef readonly bint in_transaction
@@ -202,7 +203,7 @@ cdef class Decoder:
         elif self.checksums:
             strip_checksum(&event)
         self.account(&event)
-        reason = self.pass_event() if self.passing and event.type not in BETWEEN_EVENTS else self.handle_body(&event)
+        reason = self.pass_event(&event) if self.passing and event.type not in BETWEEN_EVENTS else self.handle_body(&event)
         if event.type in (E_FDE, E_ROTATE):
             self.control = PyBytes_FromStringAndSize(<const char*>packet.at, left(packet))
             return R_CONTROL
@@ -236,6 +237,8 @@ cdef class Decoder:
                 raise ShortRead(f"it starts at {end - event.size}, the one before ended at {self.offset}: events are missing")
             self.event_offset = end - event.size
             self.offset = end
+        elif self.mariadb and self.in_transaction:
+            self.offset += event.size    # 11.4+: only a transaction's first and last event say where they end
         if self.in_transaction:
             self.transaction_done += event.size
         return 0
@@ -265,6 +268,8 @@ cdef class Decoder:
             return self.end_transaction()
         if kind == E_WRITE_V1 or kind == E_UPDATE_V1 or kind == E_DELETE_V1 or kind == E_PARTIAL_UPDATE:
             return self.handle_rows(event)
+        if kind == E_MARIADB_GTID:
+            return self.handle_mariadb_gtid(event)
         return self.handle_rare(event)
 
     cdef int handle_rare(self, const Event* event) except -1:
@@ -280,6 +285,14 @@ cdef class Decoder:
         if kind == E_PREVIOUS_GTIDS:
             self.previous_gtids = PyBytes_FromStringAndSize(<const char*>event.body, event.body_size)
             return R_NONE
+        if is_packed_rows(kind):
+            return self.handle_rows(event)
+        if kind == E_PACKED_QUERY:
+            return self.handle_query(event)
+        if kind == E_GTID_LIST:
+            return self.handle_gtid_list(event)
+        if kind == E_START_ENCRYPTION:
+            return self.handle_encryption(event)
         if kind in NOTHING_TO_DO:
             return R_NONE
         if self.rows is None and kind in UNSUPPORTED:
@@ -310,8 +323,9 @@ cdef class Decoder:
         take(&c, 2)
         version = bytes(take_bytes(&c, 50)).rstrip(b"\0").decode("ascii", "replace")
         self.server_version = version.split("-")[0]
+        self.mariadb = "MariaDB" in version
         self.checksums = False
-        if "MariaDB" not in version and version_tuple(self.server_version) < (5, 6, 1):
+        if not self.mariadb and version_tuple(self.server_version) < (5, 6, 1):
             return 0     # servers before checksums
         if left(&c) < CHECKSUM + 1:
             raise ShortRead("a format description without checksum algorithm")
@@ -424,15 +438,54 @@ cdef class Decoder:
             raise ShortRead(f"{self.transaction} is published already and cannot be passed over: it does not say how long it is")
         return R_NONE
 
-    cdef int pass_event(self) except -1:
+    cdef int handle_mariadb_gtid(self, const Event* event) except -1:
+        """Takes the place of BEGIN, unless the transaction is a single statement."""
+        read_mariadb_gtid(event, &self.gtid)
+        check_gtid(&self.gtid)
+        self.passing = self.known is not None and self.known.holds(&self.gtid)
+        self.begin_transaction(event, True)
+        self.begun = not self.gtid.flags & G_STANDALONE
+        return R_NONE
+
+    cdef int handle_gtid_list(self, const Event* event) except -1:
+        """What stands before the file; an artificial one says where a source is that has passed over what we know."""
+        if not event.flags & FLAG_ARTIFICIAL:
+            self.previous_gtids = PyBytes_FromStringAndSize(<const char*>event.body, event.body_size)
+        return R_NONE
+
+    cdef int handle_encryption(self, const Event* event) except -1:
+        """A source deciphers what it sends."""
+        raise UnsupportedEvent("START_ENCRYPTION: what follows in this file is encrypted, and only the server has the key")
+
+    cdef int pass_event(self, const Event* event) except -1:
         """An event of a transaction that is known: only where it ends is of interest."""
-        if self.transaction_done < self.gtid.length:
+        if self.gtid.mariadb:
+            if not self.closes(event):
+                return R_NONE
+        elif self.transaction_done < self.gtid.length:
             return R_NONE
         self.check_length()
         self.passing = False
         self.leave_transaction()
         self.passed += 1
         return R_NONE
+
+    cdef bint closes(self, const Event* event) except -1:
+        """Whether this is the last event of MariaDB's open transaction."""
+        cdef Query query
+        cdef Cursor c
+        cdef list keep = []
+        if event.type == E_XID or event.type == E_XA_PREPARE:
+            return True
+        if event.type not in (E_QUERY, E_PACKED_QUERY, E_EXECUTE_LOAD):
+            return False
+        if self.gtid.flags & G_STANDALONE:
+            return True
+        c = cursor(event.body, event.body_size)
+        read_query(&c, &query, event.type == E_EXECUTE_LOAD)
+        if event.type == E_PACKED_QUERY:
+            unpack_query(&query, keep)
+        return text_is(&query, b"COMMIT", 6) or text_is(&query, b"ROLLBACK", 8)
 
     cdef int begin_without_gtid(self, const Event* event) except -1:
         """BEGIN or a statement where no GTID event came before: MySQL 5.6 without GTIDs."""
@@ -471,7 +524,10 @@ cdef class Decoder:
     cdef int handle_query(self, const Event* event) except -1:
         cdef Cursor c = cursor(event.body, event.body_size)
         cdef Query query
+        cdef list keep = []
         read_query(&c, &query, event.type == E_EXECUTE_LOAD)
+        if event.type == E_PACKED_QUERY:
+            unpack_query(&query, keep)
         if text_is(&query, b"BEGIN", 5):
             if not self.in_transaction:
                 self.begin_without_gtid(event)
@@ -504,6 +560,8 @@ cdef class Decoder:
         if not self.in_transaction:
             self.begin_without_gtid(event)
         alone = not self.begun
+        if self.gtid.more_flags & (G_START_ALTER | G_ROLLBACK_ALTER):
+            return self.end_transaction()    # binlog_alter_two_phase: it counts where it is committed
         if not alone and self.rows is not None and self.rows.skip:
             return R_NONE        # published with the part that was committed before
         self.statement = read_statement(query, not alone)

@@ -33,6 +33,16 @@ cdef enum:
     E_PAYLOAD = 40
     E_HEARTBEAT_V2 = 41
     E_TAGGED = 42
+    # MariaDB's own.
+    E_ANNOTATE_ROWS = 160
+    E_CHECKPOINT = 161
+    E_MARIADB_GTID = 162
+    E_GTID_LIST = 163
+    E_START_ENCRYPTION = 164
+    E_PACKED_QUERY = 165
+    E_PACKED_WRITE_V1 = 166      # and on to 171: UPDATE, DELETE, then the same of version 2
+    E_PACKED_DELETE = 171
+    E_PARTIAL_ROWS = 172
 
 cdef enum:
     FLAG_ARTIFICIAL = 0x20
@@ -54,18 +64,35 @@ BETWEEN_EVENTS = frozenset((E_ROTATE, E_FDE, E_HEARTBEAT, E_HEARTBEAT_V2))
 # Then what a server notes for others: its end, the text of a row change, group replication.
 NOTHING_TO_DO = frozenset((
     E_INTVAR, E_RAND, E_USER_VAR, E_BEGIN_LOAD, E_APPEND_BLOCK, E_DELETE_FILE,
-    E_STOP, E_ROWS_QUERY, E_TRANSACTION_CONTEXT, E_VIEW_CHANGE,
+    E_STOP, E_ROWS_QUERY, E_TRANSACTION_CONTEXT, E_VIEW_CHANGE, E_ANNOTATE_ROWS, E_CHECKPOINT,
 ))
 
 UNSUPPORTED = {
     E_INCIDENT: "INCIDENT: the source says that changes may be missing from its binlog",
     E_XA_PREPARE: "XA PREPARE: prepared XA transactions are not published by this version of cdcd",
+    E_PARTIAL_ROWS: "PARTIAL_ROW_DATA: row events in pieces (MariaDB 12.3) are not read by this version of cdcd",
 }
+
+
+cdef uint64_t LARGEST_EVENT = <uint64_t>1 << 30     # max_allowed_packet's limit
+
+
+cdef bytes inflated(bytes data, uint64_t size, int window, str what):
+    """`data` unpacked, which has to be `size` bytes; never more memory than that."""
+    inflate = zlib.decompressobj(window)
+    try:
+        plain = inflate.decompress(data, size + 1)
+    except zlib.error as error:
+        raise ShortRead(f"{what} cannot be unpacked: {error}") from None
+    if <uint64_t>len(plain) != size or not inflate.eof:
+        raise ShortRead(f"{what} does not unpack to the {size} bytes that it announces")
+    return plain
 
 
 cdef struct Event:
     uint32_t timestamp
     int type
+    uint32_t server_id       # of the server that made the event first
     uint32_t size
     uint32_t log_pos
     int flags
@@ -79,6 +106,7 @@ cdef int read_header(Event* event, cbyte* data, Py_ssize_t size) except -1:
     cdef cbyte* head = take(&c, HEADER)
     event.timestamp = load_u32(head)
     event.type = head[4]
+    event.server_id = load_u32(head + 5)
     event.size = load_u32(head + 9)
     event.log_pos = load_u32(head + 13)
     event.flags = load_u16(head + 17)
@@ -87,6 +115,31 @@ cdef int read_header(Event* event, cbyte* data, Py_ssize_t size) except -1:
     if event.size != <uint64_t>size:
         raise ShortRead(f"the header announces {event.size} bytes, {size} came")
     return 0
+
+
+cdef bint is_packed_rows(int kind) noexcept:
+    return E_PACKED_WRITE_V1 <= kind <= E_PACKED_DELETE
+
+
+cdef int plain_type(int kind) noexcept:
+    """Of a rows event the type that it has, or would have, when its rows are not compressed."""
+    if not is_packed_rows(kind):
+        return kind
+    kind -= E_PACKED_WRITE_V1
+    return E_WRITE_V1 + kind if kind < 3 else E_WRITE + kind - 3
+
+
+cdef bytes unpacked(Cursor* c):
+    """What follows in a compressed event: 0x80 | n, n bytes of length (big-endian), zlib (MariaDB source, binlog_buf_compress)."""
+    cdef int head = take(c, 1)[0]
+    cdef int n = head & 7
+    cdef uint64_t size
+    if head & 0xF8 != 0x80 or not 1 <= n <= 4:
+        raise UnsupportedEvent(f"an event compressed in a way that cdcd does not know (0x{head:02x})")
+    size = load_be(take(c, n), n)
+    if size > LARGEST_EVENT:
+        raise ShortRead(f"a compressed event announces {size} bytes")
+    return inflated(take_bytes(c, left(c)), size, zlib.MAX_WBITS, "a compressed event")
 
 
 cdef int strip_checksum(Event* event) except -1:

@@ -104,13 +104,16 @@ class Decoder:
     def take_runs(self) -> list[Run]:
         """Messages since the last call."""
     def take_gtids(self) -> list[tuple[bytes, str, int, int]]:
-        """GTIDs of transactions that ended since the last call: (uuid, tag, first, last), merged where adjacent."""
+        """GTIDs of transactions that ended since the last call: (uuid, tag, first, last), merged where adjacent.
+
+        Of MariaDB the first member is domain and server, 4 bytes each, big-endian.
+        """
     def resume(self, transaction: str, rows_done: int) -> None:
         """Expect `transaction` first and publish nothing of its first `rows_done` row changes."""
     def pass_over(self, gap: Callable[[bytes, str, int], tuple[int, int] | None]) -> None:
         """Leave out whole transactions that are published already: those for which `gap` (GtidSet.gap) is None.
 
-        They count in `passed` and nowhere else. Needs MySQL 8.0.2, whose transactions say how long they are.
+        They count in `passed` and nowhere else. Needs MariaDB, or MySQL 8.0.2, whose transactions say how long they are.
         """
     def forget(self, database: str, table: str) -> None:
         """Ask the catalog again for this table's next map (a DDL may have changed what names it)."""
@@ -134,7 +137,7 @@ class Decoder:
     """Transactions left out because they are known."""
     in_transaction: bool
     transaction: str
-    """GTID of the open transaction, or of the last one: `uuid[:tag]:n`; empty where the source has none."""
+    """GTID of the open transaction, or of the last one: `uuid[:tag]:n`, `domain-server-n`; empty where the source has none."""
     has_gtid: bool
     """Whether `transaction` is a GTID; without one it is `file:offset`."""
     rows_done: int
@@ -155,8 +158,10 @@ class Decoder:
     """Of the last event looked at."""
     server_version: str
     """From the FDE: `9.7.4`."""
+    mariadb: bool
+    """Whether MariaDB wrote the file, by its FDE."""
     previous_gtids: bytes
-    """Body of the last PREVIOUS_GTIDS event, empty before: the encoded set of everything before `file`."""
+    """Body of the last PREVIOUS_GTIDS event (MariaDB: GTID_LIST), empty before: encoded, everything before `file`."""
     inserts: int
     updates: int
     deletes: int

@@ -3,6 +3,7 @@
 
 import json
 import re
+import zlib
 from bisect import bisect_left
 from hashlib import blake2b
 

@@ -142,20 +142,25 @@ cdef class Rows:
         cdef cbyte* second = NULL
         cdef cbyte* partial = NULL
         cdef Py_ssize_t n_first, n_second = 0
+        cdef int kind = plain_type(event.type)
+        cdef bytes plain         # of compressed rows: keeps what the values point to
         if load_le(c.at, self.id_size if left(&c) >= self.id_size else 0) == DUMMY_ID:
             return 0
-        table = self.table_named(&c, event.type)
+        table = self.table_named(&c, kind)
         layout = table.layout
         self.reading = table.plan
         if take_packed(&c) != <uint64_t>layout.n:
             raise ShortRead(f"the rows have another number of columns than the table map of {table.schema.name}")
         first = take(&c, (layout.n + 7) // 8)
         n_first = count_bits(first, layout.n)
-        if event.type == E_UPDATE or event.type == E_UPDATE_V1 or event.type == E_PARTIAL_UPDATE:
+        if kind == E_UPDATE or kind == E_UPDATE_V1 or kind == E_PARTIAL_UPDATE:
             second = take(&c, (layout.n + 7) // 8)
             n_second = count_bits(second, layout.n)
         if n_first + n_second == 0:
-            return self.read_empty(event.type, table, &c, first)
+            return self.read_empty(kind, table, &c, first)
+        if kind != event.type:
+            plain = unpacked(&c)
+            c = cursor(<cbyte*>PyBytes_AsString(plain), PyBytes_Size(plain))
         while left(&c):
             if second != NULL:
                 layout.read_image(&c, first, n_first, self.before)
@@ -168,7 +173,7 @@ cdef class Rows:
                     if partial != NULL:
                         self.patch(table, partial, second)
                     self.messages.update(table.plan, self.before, self.after)
-            elif event.type == E_WRITE or event.type == E_WRITE_V1:
+            elif kind == E_WRITE or kind == E_WRITE_V1:
                 layout.read_image(&c, first, n_first, self.after)
                 if self.wanted(table.plan):
                     self.messages.insert(table.plan, self.after)

@@ -8,6 +8,9 @@ cdef struct Gtid:
     uint64_t logged_us    # committed on this source; 0 before MySQL 8.0.1
     uint64_t commit_us    # committed where it was first executed; the same unless the source is a replica
     uint64_t length       # bytes of the whole transaction; 0 before MySQL 8.0.2
+    bint mariadb          # then `sid` begins with domain and server, 4 bytes each, big-endian
+    int flags             # MariaDB's
+    int more_flags
 
 
 cdef uint64_t ORIGINAL_FOLLOWS = <uint64_t>1 << 55
@@ -32,6 +35,41 @@ cdef int read_gtid(Cursor* c, Gtid* gtid) except -1:
     if left(c):
         gtid.length = take_packed(c)
     return 0
+
+
+cdef enum:
+    # MariaDB source, sql/log_event.h, class Gtid_log_event
+    G_STANDALONE = 0x01
+    G_GROUP_COMMIT = 0x02
+    G_XA = 0x40 | 0x80
+    G_MORE_ENGINES = 0x01
+    G_START_ALTER = 0x02
+    G_COMMIT_ALTER = 0x04
+    G_ROLLBACK_ALTER = 0x08
+
+
+cdef int read_mariadb_gtid(const Event* event, Gtid* gtid) except -1:
+    """GTID (162): binlog.md section 10. The server is the event's."""
+    cdef Cursor c = cursor(event.body, event.body_size)
+    cdef cbyte* lengths
+    memset(gtid, 0, sizeof(Gtid))
+    gtid.mariadb = True
+    gtid.number = <int64_t>load_u64(take(&c, 8))
+    write_be32(gtid.sid, load_u32(take(&c, 4)))
+    write_be32(gtid.sid + 4, event.server_id)
+    gtid.flags = take(&c, 1)[0]
+    if gtid.flags & G_GROUP_COMMIT:
+        take(&c, 8)
+    if gtid.flags & G_XA:
+        lengths = take(&c, 6) + 4
+        take(&c, lengths[0] + lengths[1])
+    if left(&c):
+        gtid.more_flags = take(&c, 1)[0]
+    return 0
+
+
+cdef inline void write_be32(uint8_t* to, uint32_t value) noexcept:
+    to[0], to[1], to[2], to[3] = value >> 24, value >> 16 & 0xFF, value >> 8 & 0xFF, value & 0xFF
 
 
 cdef int64_t LAST_NUMBER = 0x7FFFFFFFFFFFFFFE     # GNO_END is one more (MySQL source, sql/rpl_gtid.h)
@@ -108,10 +146,12 @@ cdef int read_tagged_gtid(Cursor* c, Gtid* gtid) except -1:
 
 
 cdef Py_ssize_t write_gtid(char* to, const Gtid* gtid) noexcept:
-    """`uuid[:tag]:n`, at most 91 bytes."""
+    """`uuid[:tag]:n`, at most 91 bytes; MariaDB's is `domain-server-n`."""
     cdef const char* hexes = b"0123456789abcdef"
     cdef Py_ssize_t at = 0
     cdef int i
+    if gtid.mariadb:
+        return write_mariadb_gtid(to, gtid) - to
     for i in range(16):
         if i == 4 or i == 6 or i == 8 or i == 10:
             to[at] = c"-"
@@ -127,6 +167,19 @@ cdef Py_ssize_t write_gtid(char* to, const Gtid* gtid) noexcept:
         to[at] = c":"
         at += 1
     return write_u64(to + at, <uint64_t>gtid.number) - to
+
+
+cdef char* write_mariadb_gtid(char* to, const Gtid* gtid) noexcept:
+    to = write_u64(to, load_be(gtid.sid, 4))
+    to[0] = c"-"
+    to = write_u64(to + 1, load_be(gtid.sid + 4, 4))
+    to[0] = c"-"
+    return write_u64(to + 1, <uint64_t>gtid.number)
+
+
+cdef inline object source_of(const Gtid* gtid):
+    """The first member of cdcd.binlog.gtid.Interval."""
+    return PyBytes_FromStringAndSize(<const char*>gtid.sid, 8 if gtid.mariadb else 16)
 
 
 cdef inline bint same_source(const Gtid* a, const Gtid* b) noexcept:
@@ -155,7 +208,7 @@ cdef class GtidRuns:
 
     cdef int close(self) except -1:
         if self.first:
-            sid = PyBytes_FromStringAndSize(<const char*>self.last.sid, 16)
+            sid = source_of(&self.last)
             tag = PyBytes_FromStringAndSize(self.last.tag, self.last.tag_size).decode("ascii", "replace")
             self.taken.append((sid, tag, self.first, self.last.number))
             self.first = 0
@@ -180,7 +233,7 @@ cdef class Known:
 
     cdef bint holds(self, const Gtid* gtid) except -1:
         if not (self.first <= gtid.number < self.end and same_source(gtid, &self.last)):
-            sid = PyBytes_FromStringAndSize(<const char*>gtid.sid, 16)
+            sid = source_of(gtid)
             tag = PyBytes_FromStringAndSize(gtid.tag, gtid.tag_size).decode("ascii", "replace")
             around = self.gap(sid, tag, gtid.number)
             if around is None:
@@ -210,6 +263,16 @@ cdef struct Query:
     Py_ssize_t database_size
     cbyte* text
     Py_ssize_t size
+
+
+cdef int unpack_query(Query* query, list keep) except -1:
+    """QUERY_COMPRESSED: only the text is. `keep` holds what it points to."""
+    cdef Cursor c = cursor(query.text, query.size)
+    text = unpacked(&c)
+    keep.append(text)
+    query.text = <cbyte*>PyBytes_AsString(text)
+    query.size = PyBytes_Size(text)
+    return 0
 
 
 cdef inline bint text_is(const Query* query, const char* text, Py_ssize_t size) noexcept:
