@@ -49,7 +49,7 @@ demo: venv servers ## a fleet of three servers, a move, a kill -9, a join, and t
 
 .PHONY: test
 test: venv flavours ## unit and integration tests against real servers, and a short run of the fault tests
-	@$(PYTHON) -m pytest -m "not prove" $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: prove
 prove: venv flavours ## the full counts of what each issue must show, one JSON line an item

@@ -225,7 +225,11 @@ class ZookeeperFactory(Protocol):
     """`zookeeper_server({"maxClientCnxns": "3"}, certificate=(ca, cert, key))`: settings of zoo.cfg, PEM files of a TLS port."""
 
     def __call__(
-        self, overrides: dict[str, str] | None = None, *, certificate: tuple[str, str, str] | None = None
+        self,
+        overrides: dict[str, str] | None = None,
+        *,
+        certificate: tuple[str, str, str] | None = None,
+        accounts: dict[str, str] | None = None,
     ) -> ZookeeperServer: ...
 
 
@@ -253,9 +257,13 @@ class Stacks:
         return KafkaServer(self.get(settings, lambda stack: stack.up("kafka", kafka=settings)))
 
     def zookeeper(
-        self, overrides: dict[str, str] | None = None, *, certificate: tuple[str, str, str] | None = None
+        self,
+        overrides: dict[str, str] | None = None,
+        *,
+        certificate: tuple[str, str, str] | None = None,
+        accounts: dict[str, str] | None = None,
     ) -> ZookeeperServer:
-        settings = ZookeeperSettings(overrides or {}, certificate)
+        settings = ZookeeperSettings(overrides or {}, certificate, accounts or {})
         return ZookeeperServer(self.get(settings, lambda stack: stack.up("zookeeper", zookeeper=settings)))
 
     def destroy(self) -> None:

@@ -84,10 +84,8 @@ class _Planning:
         situation.guess_the_rest()
         for host in situation.hosts.all.values():
             for name in host.seats:
-                weight = situation.weights.get(name)
-                if weight is None and situation.is_young(self._schedule[name], host):
-                    host.unsure += situation.guess
-                host.add(situation.guess if weight is None else weight)
+                node = self._schedule[name]
+                situation.carry(host, name, node, young=situation.is_young(node, host))
         for draft in self._drafts.values():
             seat(draft, situation)
         hosts = [host for host in situation.hosts.all.values() if host.takes]

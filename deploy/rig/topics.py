@@ -51,7 +51,8 @@ def read_committed(bootstrap: str, topics: list[str], timeout: float = 120) -> I
     places = partitions_of(bootstrap, topics)
     _await_decisions(bootstrap, places)
     yield from read_records(bootstrap, topics, "read_committed", timeout)
-    _refuse_open_transactions(bootstrap, places)
+    if (undecided := _undecided(bootstrap, places)) is not None:
+        raise OpenTransaction(undecided)
 
 
 def read_records(bootstrap: str, topics: list[str], isolation: str, timeout: float = 120) -> Iterator[Record]:
@@ -117,18 +118,21 @@ def _await_decisions(bootstrap: str, places: list[TopicPartition]) -> None:
     Looked at before the reading: a look afterwards would find the markers that the reading did not.
     """
     deadline = time.monotonic() + DECISION_SECONDS
-    while time.monotonic() < deadline:
-        stable = ends(bootstrap, places, "read_committed")
-        if stable == ends(bootstrap, places, "read_uncommitted"):
-            return
+    while _undecided(bootstrap, places) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
-def _refuse_open_transactions(bootstrap: str, places: list[TopicPartition]) -> None:
+def open_transaction(bootstrap: str, topic: str) -> bool:
+    """Whether the topic holds records that are neither committed nor aborted, at this moment."""
+    return _undecided(bootstrap, partitions_of(bootstrap, [topic])) is not None
+
+
+def _undecided(bootstrap: str, places: list[TopicPartition]) -> str | None:
     stable = ends(bootstrap, places, "read_committed")
     for place, end in ends(bootstrap, places, "read_uncommitted").items():
         if end > stable[place]:
-            raise OpenTransaction(f"{place[0]}[{place[1]}] ends at {end}, but only {stable[place]} is decided")
+            return f"{place[0]}[{place[1]}] ends at {end}, but only {stable[place]} is decided"
+    return None
 
 
 def ends(bootstrap: str, places: list[TopicPartition], isolation: str) -> dict[tuple[str, int], int]:

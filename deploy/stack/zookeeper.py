@@ -1,7 +1,7 @@
 """ZooKeeper from Maven: one server."""
 
 import socket
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -40,6 +40,16 @@ ssl.trustStore.type=PEM
 ssl.trustStore.location={folder}/truststore.pem
 ssl.clientAuth=want
 """
+# SASL beside anonymous clients: who may log in, and who holds what a session creates.
+ACCOUNTS = """\
+authProvider.sasl=org.apache.zookeeper.server.auth.SASLAuthenticationProvider
+"""
+LOGIN = """\
+Server {{
+  org.apache.zookeeper.server.auth.DigestLoginModule required
+  {accounts};
+}};
+"""
 # Lean and quick to start: no second compiler, one collector thread.
 FLAGS = (
     "-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Djava.net.preferIPv4Stack=true",
@@ -50,10 +60,14 @@ FLAGS = (
 
 @dataclass(frozen=True, slots=True)
 class ZookeeperSettings:
-    """`overrides`: settings of zoo.cfg on top of ours. `certificate`: PEM files of authority, certificate and key for a TLS port."""
+    """`overrides`: settings of zoo.cfg on top of ours. `certificate`: PEM files of authority, certificate and key for a TLS port.
+
+    `accounts`: user -> password for SASL with DIGEST-MD5.
+    """
 
     overrides: dict[str, str] = field(default_factory=dict)
     certificate: tuple[str, str, str] | None = None
+    accounts: dict[str, str] = field(default_factory=dict)
 
 
 class Zookeeper(Service):
@@ -87,16 +101,22 @@ class Zookeeper(Service):
             write(self.folder / "keystore.pem", key + certificate)
             write(self.folder / "truststore.pem", ca)
             lines += SECURE.format(folder=self.folder, port=found["secure"])
+        if self.settings.accounts:
+            accounts = "\n  ".join(f'user_{user}="{password}"' for user, password in self.settings.accounts.items())
+            write(self.folder / "login.conf", LOGIN.format(accounts=accounts))
+            lines += ACCOUNTS
         lines += "".join(f"{name}={value}\n" for name, value in self.settings.overrides.items())
         write(self.folder / "zoo.cfg", lines)
-        write_json(self._stored, {"overrides": self.settings.overrides, "certificate": self.settings.certificate})
+        write_json(self._stored, asdict(self.settings))
         self._started_with = self.settings
         return self.describe()
 
     def describe(self) -> list[Daemon]:
         marker = MARKER.format(self.folder)
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        command = [java(), marker, *FLAGS, "-cp", JARS.class_path(self.home), main, f"{self.folder}/zoo.cfg"]
+        login = self.folder / "login.conf"
+        flags = [*FLAGS, *([f"-Djava.security.auth.login.config={login}"] if login.exists() else [])]
+        command = [java(), marker, *flags, "-cp", JARS.class_path(self.home), main, f"{self.folder}/zoo.cfg"]
         return [Daemon("zookeeper", marker, command, self.folder / "zookeeper.log")]
 
     def probe(self, daemon: Daemon) -> bool:

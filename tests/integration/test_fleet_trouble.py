@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +196,25 @@ def test_a_node_that_is_too_large_does_not_break_the_connection(ensemble: ZooKee
         assert session.breaks == 0
 
 
-@pytest.mark.skipif(find_spec("puresasl") is not None, reason="pure-sasl is installed here")
-def test_sasl_without_its_package(ensemble: ZooKeeper, credentials: Credentials) -> None:
+def test_sasl(zookeeper_server: ZookeeperFactory, credentials: Credentials) -> None:
+    server = zookeeper_server(accounts={"cdcd": "right", "other": "another"})
+    mine = server.ensemble(auth={"scheme": "sasl", "credential": "fleet"})
+    with opened(mine, credentials) as session:
+        ensure_tree(session, "main")
+        session.create(paths.running("orders"), ephemeral=True)
+        assert not acl_open(session)
+    with opened(server.ensemble(chroot=mine.chroot)) as session, pytest.raises(FindingError) as error:
+        session.get(paths.CLUSTER)
+    assert error.value.finding.code == "zookeeper-no-rights"
+    wrong = server.ensemble(auth={"scheme": "sasl", "credential": "stranger"}, chroot=mine.chroot)
+    with opened(wrong, credentials) as session, pytest.raises(FindingError) as error:
+        until(lambda: session.get(paths.CLUSTER))
+    assert error.value.finding.code == "zookeeper-auth-failed"
+
+
+def test_sasl_without_its_package(
+    ensemble: ZooKeeper, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdcd.fleet.client.find_spec", lambda name: None)  # noqa: ARG005 - any name
     auth = ZooKeeperAuth(scheme="sasl", credential="fleet")
     assert refused(ensemble.model_copy(update={"auth": auth}), credentials) == "zookeeper-sasl-missing"

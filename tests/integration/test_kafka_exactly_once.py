@@ -11,7 +11,7 @@ from cdcd.kafka.failures import Fenced
 from cdcd.kafka.opening import Waiting
 from cdcd.kafka.producer import ProducerSettings, not_stopped
 from cdcd.observe.failpoints import FailpointName
-from deploy.rig.topics import OpenTransaction
+from deploy.rig.topics import open_transaction
 from tests.servers import KafkaServer
 from tests.sinks import Place, numbered, record, until
 
@@ -104,7 +104,7 @@ def test_closing_aborts_what_is_open_and_holds_nobody_back(place: Place) -> None
 
 
 def test_a_transaction_that_outlives_its_time_limit_is_lost_and_nothing_of_it_seen(place: Place) -> None:
-    sink = place.exactly_once(settings=ProducerSettings(transaction_timeout=1.0))
+    sink = place.exactly_once(settings=ProducerSettings(transaction_timeout=5.0))
     sink.open()
     sink.write(place.name, 0, [b"a"], numbered(1))
     _until_open(sink, place)
@@ -234,7 +234,7 @@ def test_no_broker_is_a_finding_that_waiting_may_mend() -> None:
         sink.open()
     assert (caught.value.finding.code, caught.value.finding.kind) == ("kafka-unreachable", "retry")
     assert "Connection refused" in caught.value.finding.what
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_waiting_for_a_broker_ends_when_asked() -> None:
@@ -268,23 +268,15 @@ def _unreachable_sink(waiting: Waiting = not_stopped) -> ExactlyOnceSink:
     return ExactlyOnceSink(nobody, "cdcd.test.nobody", "nothing", waiting=waiting, open_timeout=1.0)
 
 
-def _is_open(place: Place) -> bool:
-    try:
-        place.records()
-    except OpenTransaction:
-        return True
-    return False
-
-
 def _until_open(sink: ExactlyOnceSink, place: Place) -> None:
     """Until the brokers have some of the transaction."""
     sink.poll()
-    until(lambda: _is_open(place))
+    until(lambda: open_transaction(place.bootstrap, place.name))
 
 
 def _until_given_up(place: Place) -> None:
     """Until the brokers have aborted it by themselves."""
-    until(lambda: not _is_open(place))
+    until(lambda: not open_transaction(place.bootstrap, place.name))
 
 
 def _incompressible(size: int) -> bytes:

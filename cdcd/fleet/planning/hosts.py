@@ -27,6 +27,8 @@ class Host:
     """Hand-overs under way from here."""
     unsure: float = 0.0
     """Share of `weight` that is a guess, of instances too young to be measured."""
+    hoped: float = 0.0
+    """Share of `weight` that is a guess, of instances that failed: they count where room is looked for, but may never run."""
     seats: list[str] = field(default_factory=list)
     """Instances that it runs and that nothing is decided about yet."""
 
@@ -37,12 +39,12 @@ class Host:
     @property
     def least(self) -> float:
         """Its load if what is guessed weighs nothing."""
-        return self.load - self.unsure / self.capacity
+        return self.load - (self.unsure + self.hoped) / self.capacity
 
     @property
     def most(self) -> float:
-        """Its load if what is guessed weighs twice as much."""
-        return self.load + self.unsure / self.capacity
+        """Its load if what is guessed weighs twice as much, and what failed nothing."""
+        return self.load + (self.unsure - self.hoped) / self.capacity
 
     @property
     def takes(self) -> bool:

@@ -14,9 +14,7 @@ def seat(draft: Draft, situation: Situation) -> None:
     weight = situation.weight(draft.name)
     here, there = situation.host(node.server), situation.host(node.next)
     if here is not None:
-        here.add(weight)
-        if draft.name not in situation.weights and situation.is_young(node, here):
-            here.unsure += weight
+        situation.carry(here, draft.name, node, young=situation.is_young(node, here))
     if there is not None:
         _transfer(here, there, weight)
 
@@ -102,10 +100,7 @@ def _stay(draft: Draft, host: Host) -> None:
 
 
 def _count(draft: Draft, host: Host, situation: Situation) -> None:
-    weight = situation.weight(draft.name)
-    host.add(weight)
-    if draft.name not in situation.weights:
-        host.unsure += weight
+    situation.carry(host, draft.name, draft.node, young=True)
 
 
 def _transfer(here: Host | None, there: Host, weight: float) -> None:

@@ -80,6 +80,15 @@ class Situation:
         if self.weights:
             self.guess = max(FLOOR, sum(self.weights.values()) / len(self.weights))
 
+    def carry(self, host: Host, name: str, node: Schedule | None, *, young: bool) -> None:
+        """Count what the instance weighs on the server, and how far that is a guess."""
+        weight = self.weight(name)
+        host.add(weight)
+        if name not in self.weights and node is not None and node.failed:
+            host.hoped += weight
+        elif name not in self.weights and young:
+            host.unsure += weight
+
     def is_young(self, node: Schedule, host: Host) -> bool:
         """Whether an instance that is not measured may well be soon."""
         return self.now < max(node.at, host.server.since) + self.policy.mature + RIPE
