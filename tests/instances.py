@@ -17,7 +17,8 @@ Figures = Callable[[dict[str, Any]], None]
 
 
 def source_of(server: MysqlServer) -> Source:
-    return Source(server.host, server.port, server.user, server.password, server.bin_dir / "mysqlbinlog")
+    mariadb = server.endpoint.flavour.startswith("mariadb")
+    return Source(server.host, server.port, server.user, server.password, server.bin_dir / "mysqlbinlog", mariadb)
 
 
 @pytest.fixture

@@ -305,7 +305,8 @@ class _Session:
                 (self._no, first - rows, first),
             )
             return
-        cursor.execute("SET SESSION cte_max_recursion_depth = %s", (rows + 1,))
+        depth = "max_recursive_iterations" if self._source.mariadb else "cte_max_recursion_depth"
+        cursor.execute(f"SET SESSION {depth} = %s", (rows + 1,))
         cursor.execute(
             "INSERT INTO account (id, gen_id, gen_no, ver, name, amount)"
             " WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < %s)"

@@ -55,6 +55,7 @@ class Source:
     user: str
     password: str
     mysqlbinlog: Path
+    mariadb: bool = False
 
     def connect(self, database: str | None = None, *, autocommit: bool = True) -> "Connection[Cursor]":
         """An ordinary connection in UTC; times out rather than hang a test."""
@@ -86,14 +87,20 @@ class Source:
 
     def end_of_binlog(self) -> BinlogPoint:
         with self.connect() as connection, connection.cursor() as cursor:
-            cursor.execute("SHOW BINARY LOG STATUS")
+            cursor.execute("SHOW MASTER STATUS" if self.mariadb else "SHOW BINARY LOG STATUS")
             row = cursor.fetchone()
         assert row is not None, "the server writes no binlog"
         return BinlogPoint(str(row[0]), int(row[1]))
 
     def executed(self) -> str:
-        """The server's GTID set on one line."""
-        return self.value("SELECT @@GLOBAL.gtid_executed").replace("\n", "")
+        """The server's GTID set on one line; of MariaDB the last GTID of each domain."""
+        return self.value(f"SELECT @@GLOBAL.{'gtid_binlog_pos' if self.mariadb else 'gtid_executed'}").replace("\n", "")
+
+    def has_executed_only(self, known: str) -> bool:
+        """Whether `known` holds everything that the server has executed by now."""
+        if self.mariadb:
+            return self.executed() == known
+        return self.value(f"SELECT GTID_SUBSET(@@GLOBAL.gtid_executed, '{known}')") == "1"
 
     def tables(self, database: str) -> list[Table]:
         """Layouts of all tables of a database."""

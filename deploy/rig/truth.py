@@ -1,4 +1,4 @@
-"""The independent reading of a binlog: MySQL's own `mysqlbinlog -v`, parsed from its text.
+"""The independent reading of a binlog: the server's own `mysqlbinlog -v`, parsed from its text.
 
 ### UPDATE `shop`.`orders`
 ### WHERE
@@ -7,10 +7,12 @@
 ###   @1=7
 """
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from deploy.rig.source import BinlogPoint, Source
@@ -20,8 +22,10 @@ Operation = Literal["INSERT", "UPDATE", "DELETE"]
 _TABLE = re.compile(r"### (INSERT INTO|UPDATE|DELETE FROM) `((?:[^`]|``)*)`\.`((?:[^`]|``)*)`")
 _OPERATIONS: dict[str, Operation] = {"INSERT INTO": "INSERT", "UPDATE": "UPDATE", "DELETE FROM": "DELETE"}
 _GTID = re.compile(r"SET @@SESSION\.GTID_NEXT= '([^']*)'")
+_MARIADB_GTID = re.compile(r"#(\d{6} [ \d]\d:\d\d:\d\d) server id .*\tGTID (\d+-\d+-\d+)")
+"""Its header also has the time, in whole seconds."""
 _COMMIT_TIME = "# immediate_commit_timestamp="
-_TRANSACTIONAL = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "XA ")
+_TRANSACTIONAL = ("BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK", "SAVEPOINT", "XA ")
 
 
 @dataclass(slots=True)
@@ -58,13 +62,15 @@ def read_binlog(source: Source, start: BinlogPoint) -> Iterator[Transaction]:
         f"--port={source.port}",
         f"--user={source.user}",
         f"--password={source.password}",
+        *(["--skip-ssl"] if source.mariadb else []),
         "--verbose",
         "--base64-output=decode-rows",
         "--to-last-log",
         f"--start-position={start.offset}",
         start.file,
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    in_utc = os.environ | {"TZ": "UTC"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=in_utc) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         yield from parse(line.decode("utf-8", "surrogateescape").rstrip("\n") for line in process.stdout)
@@ -98,6 +104,9 @@ class _Parser:
             self._image.append(_literal(line))
         elif line.startswith("### "):
             self._row_line(line)
+        elif match := _MARIADB_GTID.match(line):
+            seconds = datetime.strptime(match[1], "%y%m%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
+            return self._begin(match[2], int(seconds) * 1_000_000)
         elif line.startswith("#"):
             self._header(line)
         elif line.startswith("SET @@SESSION.GTID_NEXT"):
@@ -131,8 +140,11 @@ class _Parser:
     def _next(self, line: str) -> Transaction | None:
         match = _GTID.match(line)
         assert match is not None, line
-        finished, gtid = self.transaction, match.group(1)
-        self.transaction = None if gtid == "AUTOMATIC" else Transaction(gtid, self._commit_us)
+        return self._begin(match.group(1), self._commit_us)
+
+    def _begin(self, gtid: str, commit_us: int) -> Transaction | None:
+        finished = self.transaction
+        self.transaction = None if gtid == "AUTOMATIC" else Transaction(gtid, commit_us)
         self._query = None
         return finished
 

@@ -13,6 +13,7 @@ Render = Callable[[str], str]
 
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b", "f": "\f", "Z": "\x1a"}
+_CONTROL = re.compile(r"\\x([01][0-9a-f])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -25,6 +26,11 @@ def text(literal: str) -> str:
     r"""`'it\'s'` -> `it's`."""
     inner = literal[1:-1]
     return _ESCAPE.sub(_unescape, inner) if "\\" in inner else inner
+
+
+def mariadb_text(literal: str) -> str:
+    r"""`'a\b\x0a'` -> `a\b` and a line feed: MariaDB's tool escapes control characters only."""
+    return _CONTROL.sub(lambda match: chr(int(match[1], 16)), literal[1:-1])
 
 
 def _signed(literal: str) -> str:
@@ -75,21 +81,23 @@ _PLAIN: dict[str, Render] = {
 }
 
 
-def render_for(declared: str) -> Render:
+def render_for(declared: str, *, mariadb: bool = False) -> Render:
     """How literals of a column declared so become message text; raises LookupError for a type not covered."""
     family = re.split(r"[ (]", declared, maxsplit=1)[0]
     if family in _INTEGERS:
         return _unsigned if declared.endswith("unsigned") else _signed
+    if mariadb and _PLAIN.get(family) is text:
+        return mariadb_text
     return _enum(declared) if family == "enum" else _PLAIN[family]
 
 
 class Layout:
     """Names and renderers of one table. Columns are only ever added at the end in the proofs, so an older row is shorter."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, *, mariadb: bool = False) -> None:
         self.table = table
         self.names = tuple(column.name for column in table.columns)
-        self.renders = tuple(render_for(column.declared) for column in table.columns)
+        self.renders = tuple(render_for(column.declared, mariadb=mariadb) for column in table.columns)
 
     def row(self, literals: list[str]) -> tuple[str | None, ...]:
         """One row image; `NULL` is None."""

@@ -59,7 +59,7 @@ def verify(run: Run, history: History | None = None, *, statements: bool = True,
     """
     names = {f"{run.database}.{table}" for table in run.tables}
     tables = [table for table in run.source.tables(run.database) if table.full_name in names]
-    layouts = {table.full_name: Layout(table) for table in tables}
+    layouts = {table.full_name: Layout(table, mariadb=run.source.mariadb) for table in tables}
     counted, seen = Counted(), _Statements(run.database)
     truth = expected(seen.watch(read_binlog(run.source, run.start)), layouts, counted, wanted=names)
     checker = Checker(

@@ -142,5 +142,4 @@ def caught_up(instance: Instance) -> bool:
         ]
     except OpenTransaction:
         return False
-    sets = [f"GTID_SUBSET(@@GLOBAL.gtid_executed, '{record['gtid_set']}')" for record in newest]
-    return bool(sets) and newest[0]["rows_done"] == 0 and instance.source.value(f"SELECT {sets[0]}") == "1"
+    return bool(newest) and newest[0]["rows_done"] == 0 and instance.source.has_executed_only(newest[0]["gtid_set"])
