@@ -222,6 +222,8 @@ class Sink(Model):
     """Topic of the rows: a fixed one, or a template with `{database}`, `{table}`, `{instance}`."""
     ddl_topic: TopicTemplate | None = "cdc.{instance}.ddl"
     """Topic of DDL statements, may hold `{instance}`; `null`: they are not published."""
+    statements: Literal["stop", "ddl-topic"] = "stop"
+    """Rows changed by a statement that is logged as text (`binlog_format` STATEMENT or MIXED), so that nobody can know them: `stop` the instance with a finding, or publish the statement in `ddl_topic` in place of its rows and go on."""
     create: Create = Create()
     """Topics that do not exist are created so."""
     partition_by: PartitionBy = "primary_key"
@@ -243,6 +245,13 @@ class Sink(Model):
         if ddl_topic == info.data.get("topic"):
             raise ValueError("must not be the topic of the rows; null turns DDL off")
         return ddl_topic
+
+    @field_validator("statements", mode="after")
+    @classmethod
+    def _somewhere(cls, statements: str, info: ValidationInfo) -> str:
+        if statements == "ddl-topic" and info.data.get("ddl_topic", "invalid") is None:
+            raise ValueError("ddl-topic needs a ddl_topic, which is null")
+        return statements
 
 
 class Placement(Model):

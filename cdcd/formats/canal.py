@@ -101,7 +101,7 @@ def ddl_message(ddl: DdlMessage) -> bytes:
             "es": ddl.commit_ms,
             "gtid": ddl.gtid,
             "id": ddl.seq,
-            "isDdl": True,
+            "isDdl": ddl.kind != "OTHER",
             "mysqlType": None,
             "old": None,
             "pkNames": None,

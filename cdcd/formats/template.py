@@ -34,12 +34,12 @@ class RowTemplate:
 
 @dataclass(frozen=True, slots=True)
 class DdlMessage:
-    """What a format needs to know of a DDL statement."""
+    """What a format needs to know of a DDL statement, or of one that changes rows and is logged as text."""
 
     database: str
     sql: str
     kind: str
-    """CREATE, ALTER, DROP, TRUNCATE, RENAME, CREATE INDEX, DROP INDEX or OTHER."""
+    """CREATE, ALTER, DROP, TRUNCATE, RENAME, CREATE INDEX, DROP INDEX; OTHER for what is no DDL."""
     gtid: str
     seq: int
     commit_ms: int

@@ -28,6 +28,7 @@ SINK_FIELDS: Mapping[str, Change] = {
     "kafka": "reconnect",
     "topic": "live",
     "ddl_topic": "live",
+    "statements": "live",
     "create": "live",
     "partition_by": "live",
     # Another kind of producer.

@@ -95,8 +95,6 @@ class Pump:
         self._end = end
         self._last_commit = time.monotonic()
         self._stored = self._place()
-        self._spoken = -1
-        """Number of transactions before the open one, if a statement of it was handled."""
 
     def run(self) -> Outcome:
         """Raises FindingError, BinlogError, HoldingLost, NotOwner; Stopped where a stop came too late to store anything."""
@@ -169,7 +167,6 @@ class Pump:
         self._write()
         if step is Step.STATEMENT:
             self._publication.statements.handle(self._decoder)
-            self._spoken = self._decoder.transactions if self._decoder.in_transaction else -1
         elif step is Step.IDLE:
             self._sink.poll()
 
@@ -226,7 +223,7 @@ class Pump:
         Its first rows may be long in coming (a huge row, a slow line), and what is before it must not wait for them.
         """
         decoder = self._decoder
-        return not decoder.in_transaction or (decoder.rows_done == 0 and self._spoken != decoder.transactions)
+        return not decoder.in_transaction or decoder.rows_done == 0
 
     def _place(self) -> tuple[int, str, int]:
         """What changes whenever the position between transactions does."""

@@ -131,13 +131,17 @@ class Source:
 
     def _judged(self, control: Connection, position: Position | None) -> ServerStatus:
         status = read_status(control)
-        _refuse(check_server(status))
+        _refuse([finding for finding in check_server(status) if not self._accepted(finding)])
         if position is not None:
             finding = check_position(position, status, None if status.by_gtid else binlog_files(control))
             _refuse([] if finding is None else [self._patient(finding)])
             self._behind_since = None
         self._tell(status)
         return status
+
+    def _accepted(self, finding: Finding) -> bool:
+        """Whoever has statements published as they are can read a server that logs them."""
+        return finding.code == "binlog-format" and self._definition.sink.statements == "ddl-topic"
 
     def _tell(self, status: ServerStatus) -> None:
         """What works, but should be set otherwise: once."""

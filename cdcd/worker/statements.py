@@ -1,4 +1,4 @@
-"""What becomes of statements in the binlog: DDL goes to its topic, account statements to nobody, DML stops the instance."""
+"""What becomes of statements in the binlog: DDL goes to its topic, account statements to nobody, DML where the definition says."""
 
 import time
 
@@ -23,21 +23,28 @@ class Statements:
         catalog: Catalog,
         sink: Sink,
         id_prefix: bytes | None,
+        publish_changes: bool = False,
     ) -> None:
+        """`publish_changes`: a statement that changes rows goes to `route` too (`sink.statements: ddl-topic`)."""
         self._tables = tables
         self._template = template
         self._route = route
         self._catalog = catalog
         self._sink = sink
         self._id_prefix = id_prefix
+        self._publish_changes = publish_changes
 
     def handle(self, decoder: Decoder) -> None:
-        """Raises UnsupportedEvent for rows changed by a statement in an included database."""
+        """Raises UnsupportedEvent for rows changed by a statement in an included database, unless those are published."""
         statement = decoder.statement
         for database, table in self._catalog.doubtful(statement):
             decoder.forget(database, table)
-        refuse_changes(decoder, self._tables)
-        if self._route is not None and (message := ddl_message(decoder, self._tables, self._template)) is not None:
+        if not self._publish_changes:
+            refuse_changes(decoder, self._tables)
+        if self._route is None:
+            return
+        message = ddl_message(decoder, self._tables, self._template, changes=self._publish_changes)
+        if message is not None:
             ids = (
                 None
                 if self._id_prefix is None
@@ -46,10 +53,14 @@ class Statements:
             self._sink.write(self._route.topic, 0, [None], [message], ids)
 
 
-def ddl_message(decoder: Decoder, tables: TableFilter, template: Format) -> bytes | None:
-    """The decoder's statement as a message, which takes the next number; None unless it is DDL in an included database."""
+def ddl_message(decoder: Decoder, tables: TableFilter, template: Format, *, changes: bool = False) -> bytes | None:
+    """The decoder's statement as a message, which takes the next number; None unless it is DDL in an included database.
+
+    `changes`: or one that changes rows there.
+    """
     statement, sql = decoder.statement, decoder.statement.sql.decode("utf-8", "replace")
-    if classify(sql) is not StatementClass.DDL or not _concerns(statement, tables):
+    wanted = {StatementClass.DDL, StatementClass.DML} if changes else {StatementClass.DDL}
+    if classify(sql) not in wanted or not _concerns(statement, tables):
         return None
     decoder.seq += 1
     return template.ddl(

@@ -164,6 +164,7 @@ class Wiring:
                 catalog=catalog,
                 sink=self._connections.sink,
                 id_prefix=id_prefix,
+                publish_changes=definition.sink.statements == "ddl-topic",
             )
             return Publication(router, statements, self._rule())
 

@@ -30,6 +30,7 @@ CHANGES: list[tuple[str, dict[str, Any], Change]] = [
     ("sink.kafka", {"sink": {"kafka": "other"}}, "reconnect"),
     ("sink.topic", {"sink": {"topic": "all"}}, "live"),
     ("sink.ddl_topic", {"sink": {"ddl_topic": None}}, "live"),
+    ("sink.statements", {"sink": {"statements": "ddl-topic"}}, "live"),
     ("sink.create", {"sink": {"create": {"partitions": 8}}}, "live"),
     ("sink.partition_by", {"sink": {"partition_by": "table"}}, "live"),
     ("sink.delivery", {"sink": {"delivery": "at_least_once"}}, "reconnect"),

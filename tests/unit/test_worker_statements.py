@@ -28,14 +28,19 @@ def at_statement(sql: str, database: str, status: bytes) -> Decoder:
 
 
 def handled(
-    sql: str, database: str = "shop", status: bytes = b"", *, ids: bytes | None = None, publish: bool = True
+    sql: str,
+    database: str = "shop",
+    status: bytes = b"",
+    *,
+    ids: bytes | None = None,
+    publish: bool = True,
+    changes: bool = False,
 ) -> MemorySink:
     sink = MemorySink()
     catalog = Catalog(TABLES, CANAL_JSON, Keying(shared=False), lambda _: Route("t", 1), cast(Any, None))
     route = Route("ddl", 1) if publish else None
-    Statements(tables=TABLES, template=CANAL_JSON, route=route, catalog=catalog, sink=sink, id_prefix=ids).handle(
-        at_statement(sql, database, status)
-    )
+    options: Any = {"tables": TABLES, "template": CANAL_JSON, "catalog": catalog, "id_prefix": ids}
+    Statements(route=route, sink=sink, publish_changes=changes, **options).handle(at_statement(sql, database, status))
     sink.close(0) if sink.open_since is None else sink.checkpoint(cast(Any, None))
     return sink
 
@@ -98,6 +103,18 @@ def test_without_a_topic() -> None:
     assert handled("DROP TABLE orders", publish=False).committed == []
     with pytest.raises(UnsupportedEvent):
         handled("DELETE FROM orders", publish=False)
+
+
+@pytest.mark.parametrize(
+    "sql", ["INSERT INTO orders VALUES (RAND())", "LOAD DATA INFILE 'x' INTO TABLE orders", "SELECT f()"]
+)
+def test_changes_may_be_published_as_statements(sql: str) -> None:
+    [(topic, key, value)] = handled(sql, changes=True).committed
+    told = json.loads(value)
+    assert (topic, key) == ("ddl", None)
+    assert (told["database"], told["sql"], told["type"], told["isDdl"], told["id"]) == ("shop", sql, "QUERY", False, 1)
+    assert handled(sql, "other", changes=True).committed == []
+    assert handled("GRANT ALL ON *.* TO a", changes=True).committed == []
 
 
 def test_maintenance_is_nobodys_business() -> None:

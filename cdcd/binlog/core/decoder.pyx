@@ -51,6 +51,8 @@ cdef class Decoder:
     cdef readonly bint has_gtid
     cdef bint begun          # BEGIN came: statements that follow are part of the transaction
     cdef bint started        # a transaction was seen in this dump
+    cdef uint64_t begun_seq  # `seq` when the transaction began
+    cdef bint resumed        # a part of the transaction was published by another dump
     cdef bint ended          # a transaction ended in the event just handled
     cdef str expected
     cdef Known known         # transactions that are passed over, or None
@@ -402,7 +404,8 @@ cdef class Decoder:
         if self.in_transaction:
             raise ShortRead("a transaction begins inside another: events are missing")
         self.in_transaction = self.started = True
-        self.begun = False
+        self.begun = self.resumed = False
+        self.begun_seq = self.messages.seq
         self.has_gtid = has_gtid
         self.transaction_start = self.event_offset
         self.transaction_done = event.size
@@ -422,6 +425,7 @@ cdef class Decoder:
             if self.transaction != self.expected:
                 raise ShortRead(f"the position is inside transaction {self.expected}, but the source sends {self.transaction} first")
             self.expected = ""
+            self.resumed = True
         return 0
 
     cdef int handle_gtid(self, const Event* event) except -1:
@@ -542,7 +546,7 @@ cdef class Decoder:
 
     cdef int refuse_rollback(self) except -1:
         """Logged only where changes of tables without transactions are among the rows, which stay while others go."""
-        if self.rows_done:
+        if self.messages.seq != self.begun_seq or self.resumed:
             raise UnsupportedEvent("a ROLLBACK after row changes: which of them were made cannot be told from the binlog")
         return 0
 
@@ -562,8 +566,8 @@ cdef class Decoder:
         alone = not self.begun
         if self.gtid.more_flags & (G_START_ALTER | G_ROLLBACK_ALTER):
             return self.end_transaction()    # binlog_alter_two_phase: it counts where it is committed
-        if not alone and self.rows is not None and self.rows.skip:
-            return R_NONE        # published with the part that was committed before
+        if not alone and self.rows is not None and self.rows.count_statement():
+            return R_NONE
         self.statement = read_statement(query, not alone)
         if alone:
             self.end_transaction()

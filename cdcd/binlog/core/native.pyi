@@ -141,7 +141,7 @@ class Decoder:
     has_gtid: bool
     """Whether `transaction` is a GTID; without one it is `file:offset`."""
     rows_done: int
-    """Row changes of the open transaction that were handled, before filters."""
+    """Row changes of the open transaction that were handled, before filters; a statement inside it counts as one."""
     transaction_start: int
     """Where the open transaction starts."""
     transaction_length: int

@@ -41,7 +41,7 @@ cdef class Rows:
     cdef Value* after
     cdef Py_ssize_t room     # values that `before` and `after` have room for
     cdef int id_size
-    cdef uint64_t done       # row changes of the open transaction, before filters
+    cdef uint64_t done       # row changes and statements of the open transaction, before filters
     cdef uint64_t skip       # how many more of them were published before
     cdef uint64_t filtered
     cdef Plan reading        # of the event in work
@@ -228,6 +228,14 @@ cdef class Rows:
         if table is None:
             raise ShortRead(f"rows of table id {id}, which no table map announced")
         return table
+
+    cdef bint count_statement(self) noexcept:
+        """A statement inside a transaction counts as a row change; whether it was published before."""
+        self.done += 1
+        if self.skip:
+            self.skip -= 1
+            return True
+        return False
 
     cdef inline bint wanted(self, Plan plan) except -1:
         """Count a raw row change; whether it is to be published."""

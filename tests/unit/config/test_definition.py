@@ -168,6 +168,8 @@ def test_only_these_have_no_default() -> None:
         ({"sink": {"partition_by": []}}, "sink.partition_by", "must not be empty"),
         ({"sink": {"topic": "a b"}}, "sink.topic", "` ` is not allowed"),
         ({"sink": {"ddl_topic": "{table}.ddl"}}, "sink.ddl_topic", "{instance} only"),
+        ({"sink": {"ddl_topic": None, "statements": "ddl-topic"}}, "sink.statements", "needs a ddl_topic"),
+        ({"sink": {"statements": "skip"}}, "sink.statements", "must be `stop` or `ddl-topic`"),
         ({"sink": {"topic": "cdc", "ddl_topic": "cdc"}}, "sink.ddl_topic", "must not be the topic of the rows"),
         ({"sink": {"create": {"partitions": 0}}}, "sink.create.partitions", "greater than or equal to 1"),
         ({"sink": {"delivery": "at_most_once"}}, "sink.delivery", "must be `exactly_once` or `at_least_once`"),
