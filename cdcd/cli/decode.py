@@ -4,11 +4,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from cdcd.cli.failures import failures
+from cdcd.cli.format_options import chosen_format, format_options
 from cdcd.cli.lines import standard_output
 from cdcd.cli.source_options import endpoint, source_options
 from cdcd.cli.tail import checked, in_flags
@@ -44,14 +45,7 @@ def _print_query(context: click.Context, _option: click.Parameter, wanted: bool)
     help="Stop before the first transaction that begins or was committed there or later.",
 )
 @click.option("--ddl", is_flag=True, help="Also print DDL statements.")
-@click.option(
-    "--format",
-    "format_name",
-    default="canal-json",
-    show_default=True,
-    type=click.Choice(["canal-json"]),
-    help="Layout of the lines.",
-)
+@format_options
 @click.option(
     "--schema",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -73,7 +67,8 @@ def decode(
     begin: str | None,
     end: str | None,
     ddl: bool,
-    format_name: str,
+    format_name: Literal["canal-json"],
+    strict_timezone: str | None,
     schema: Path | None,
     **source: Any,
 ) -> None:
@@ -103,7 +98,6 @@ def decode(
     """
     from cdcd.config.tables import TableFilter, check_rule
     from cdcd.worker.replay import Replay, parse_bound
-    from cdcd.worker.wiring import FORMATS
 
     for rule in tables:
         checked("--tables", rule, check_rule)
@@ -112,10 +106,9 @@ def decode(
     )
     if files.count("-") > 1:
         raise click.UsageError("- stands for standard input, which can be read once")
+    template = chosen_format(format_name, strict_timezone)
     with failures(_in_options), _names(schema, source) as (names, server_id):
-        replay = Replay(
-            files, TableFilter(tables or ("*.*",)), FORMATS[format_name], names, server_id, first, last, ddl=ddl
-        )
+        replay = Replay(files, TableFilter(tables or ("*.*",)), template, names, server_id, first, last, ddl=ddl)
         with standard_output(live=False) as write:
             click.echo(replay.run(write, _note), err=True)
 

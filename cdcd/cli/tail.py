@@ -2,11 +2,12 @@
 
 import signal
 import sys
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from cdcd.cli.failures import failures
+from cdcd.cli.format_options import chosen_format, format_options
 from cdcd.cli.lines import standard_output
 from cdcd.cli.source_options import endpoint, source_options
 
@@ -38,14 +39,7 @@ _FLAGS = {
 @click.argument("more_tables", nargs=-1, metavar="")
 @click.option("--start", "start_text", default="latest", show_default=True, metavar="WHERE", help=START_HELP)
 @click.option("--until-end", is_flag=True, help="Stop at the end of the binlog as it is now.")
-@click.option(
-    "--format",
-    "format_name",
-    default="canal-json",
-    show_default=True,
-    type=click.Choice(["canal-json"]),
-    help="Layout of the lines.",
-)
+@format_options
 @source_options(required=True)
 def tail(
     *,
@@ -53,7 +47,8 @@ def tail(
     more_tables: tuple[str, ...],
     start_text: str,
     until_end: bool,
-    format_name: str,
+    format_name: Literal["canal-json"],
+    strict_timezone: str | None,
     **source: Any,
 ) -> None:
     """Print row changes as JSON lines on standard output, in commit order.
@@ -72,15 +67,13 @@ def tail(
     from cdcd.config.tables import TableFilter, check_rule
     from cdcd.observe.logging import Logs
     from cdcd.worker.tail import Tail
-    from cdcd.worker.wiring import FORMATS
 
     where = endpoint(**source)
     rules = (*tables, *more_tables)
     for rule in rules:
         checked("--tables", rule, check_rule)
-    follow = Tail(
-        where, TableFilter(rules), checked("--start", start_text, parse_start), FORMATS[format_name], until_end
-    )
+    template = chosen_format(format_name, strict_timezone)
+    follow = Tail(where, TableFilter(rules), checked("--start", start_text, parse_start), template, until_end)
     with Logs(sys.stderr) as logs, failures(in_flags):
         if where.password:
             logs.hide(where.password)

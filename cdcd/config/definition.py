@@ -6,6 +6,7 @@ One schema for the daemon, `cdcctl`, the reference in docs/definition.md and edi
 import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -48,7 +49,6 @@ MAX_REGEX_RULES = 100
 LATER_FIELDS = frozenset({"headers", "rows_per_message", "key_columns", "tombstones", "ddl_inline"})
 LATER_VALUES = {
     "format.type": frozenset({"debezium-json", "maxwell-json", "htap-json"}),
-    "format.compat": frozenset({"strict"}),
     "sink.partition_by": frozenset({"canal_hash"}),
     "sink.too_large": frozenset({"dead_letter", "key_only"}),
 }
@@ -178,13 +178,30 @@ class Tables(Model):
     """The same; wins over `include`."""
 
 
+def check_zone(name: str) -> str:
+    """The name of a time zone; ValueError if this machine does not know it."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be a time zone of the tz database, such as UTC or Asia/Shanghai") from None
+    return name
+
+
 class Format(Model):
     """How a row becomes a message."""
 
     type: Literal["canal-json"] = "canal-json"
     """Layout of the messages."""
-    compat: Literal["fixed"] = "fixed"
-    """`fixed`: every value exact, where canal's own are lossy or ambiguous."""
+    compat: Literal["fixed", "strict"] = "fixed"
+    """`fixed`: every value exact, where canal's own are lossy or ambiguous. `strict`: values, types and times as canal shows them."""
+    strict_timezone: Annotated[str, AfterValidator(check_zone)] | None = None
+    """The time zone of canal's JVM, such as `Asia/Shanghai`, in which `strict` shows TIMESTAMP; required with it."""
+
+    @model_validator(mode="after")
+    def _strict_names_a_zone(self) -> "Format":
+        if (self.compat == "strict") != (self.strict_timezone is not None):
+            raise broken_rule("strict_timezone", "belongs to compat: strict, which requires it")
+        return self
 
 
 class Create(Model):

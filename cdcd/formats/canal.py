@@ -94,13 +94,17 @@ def _message(schema: TableSchema, kind: str, data: Step, old: tuple[str | Step, 
 
 
 def ddl_message(ddl: DdlMessage) -> bytes:
+    return ddl_text(ddl, es=ddl.commit_ms, gtid=ddl.gtid, number=ddl.seq)
+
+
+def ddl_text(ddl: DdlMessage, *, es: int, gtid: str, number: int) -> bytes:
     return json_text(
         {
             "data": None,
             "database": ddl.database,
-            "es": ddl.commit_ms,
-            "gtid": ddl.gtid,
-            "id": ddl.seq,
+            "es": es,
+            "gtid": gtid,
+            "id": number,
             "isDdl": ddl.kind != "OTHER",
             "mysqlType": None,
             "old": None,

@@ -33,6 +33,8 @@ def compile_plan(schema: TableSchema, template: Format, route: Route, keying: Ke
         key=_key_steps(schema, keying),
         partition=_partition_steps(schema, keying),
         partition_hash=murmur2(schema.name.encode()),
+        splits=template.splits_updates,
+        strict=template.strict,
     )
 
 

@@ -70,6 +70,8 @@ def ddl_message(decoder: Decoder, tables: TableFilter, template: Format, *, chan
             kind=ddl_kind(sql),
             gtid=decoder.transaction if decoder.has_gtid else "",
             seq=decoder.seq,
+            batch=decoder.batch,
+            statement_ms=decoder.event_seconds * 1000,
             commit_ms=decoder.commit_us // 1000,
             built_ms=time.time_ns() // 1_000_000,
         )

@@ -6,9 +6,8 @@ from cdcd.binlog.position import Position
 from cdcd.config.definition import Definition
 from cdcd.config.secrets import Credentials
 from cdcd.config.settings import Settings
-from cdcd.formats.canal import CANAL_JSON
+from cdcd.formats.chosen import format_of
 from cdcd.formats.plan import Keying
-from cdcd.formats.template import Format
 from cdcd.mysql.schema import SchemaLookup
 from cdcd.observe.failpoints import Failpoint
 from cdcd.observe.metrics import InstanceMetrics
@@ -30,8 +29,6 @@ from cdcd.worker.statements import Statements
 from cdcd.worker.stopping import StopSignal
 from cdcd.worker.stream import Stream
 from cdcd.worker.takeover import Held, TakeOver
-
-FORMATS: dict[str, Format] = {form.name: form for form in (CANAL_JSON,)}
 
 
 class Wiring:
@@ -150,7 +147,7 @@ class Wiring:
 
         def make(partitions: dict[str, int]) -> Publication:
             definition, tables = self._definitions.current, self._definitions.current.table_filter
-            template = FORMATS[definition.format.type]
+            template = format_of(definition.format)
             router = self._router(partitions)
             keying = Keying(not definition.topic_per_table, definition.sink.partition_by)
             catalog = Catalog(tables, template, keying, router, names)

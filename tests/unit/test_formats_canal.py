@@ -262,7 +262,9 @@ def test_partition_by_a_column_that_is_not_there() -> None:
 )  # fmt: skip
 def test_ddl(kind: str, called: str) -> None:
     sql = 'ALTER TABLE `orders` COMMENT "ü\n"'
-    ddl = DdlMessage(database="shop", sql=sql, kind=kind, gtid="g:5", seq=7, commit_ms=1, built_ms=2)
+    ddl = DdlMessage(
+        database="shop", sql=sql, kind=kind, gtid="g:5", seq=7, batch=3, statement_ms=0, commit_ms=1, built_ms=2
+    )
     is_ddl = "false" if kind == "OTHER" else "true"
     assert CANAL_JSON.ddl(ddl).decode() == (
         '{"data":null,"database":"shop","es":1,"gtid":"g:5","id":7,"isDdl":' + is_ddl + ',"mysqlType":null,"old":null'

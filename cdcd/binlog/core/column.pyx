@@ -19,6 +19,7 @@ cdef struct ColumnPlan:
     bint quoted              # the text stands between quotes
     Py_ssize_t pad           # BINARY(n): n, trailing zero bytes are cut in the binlog; else 0
     const uint16_t* table    # 8-bit character sets: 256 code points
+    void* zone               # `compat: strict`: a Zone, for TIMESTAMP
     void* charset            # character sets of several bytes: a cdcd.binlog.charsets.Charset
     uint64_t invalid         # values with bytes that are no text in their character set, so far
     int n_labels

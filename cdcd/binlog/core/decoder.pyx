@@ -17,6 +17,7 @@ CONTROL = R_CONTROL
 END = R_END
 
 LITERAL, AFTER, BEFORE, CHANGED, COLUMN, SEQ, NOW_MS, COMMIT_MS, GTID = range(9)
+MEMBERS, TYPE_CODES, EVENT_MS, BATCH = range(9, 13)
 
 
 cdef class Decoder:
@@ -139,6 +140,14 @@ cdef class Decoder:
     @seq.setter
     def seq(self, uint64_t number):
         self.messages.seq = number
+
+    @property
+    def batch(self):
+        return self.messages.batch
+
+    @property
+    def event_seconds(self):
+        return self.messages.event_seconds
 
     @property
     def inserts(self):
@@ -569,6 +578,7 @@ cdef class Decoder:
         if not alone and self.rows is not None and self.rows.count_statement():
             return R_NONE
         self.statement = read_statement(query, not alone)
+        self.messages.event_seconds = event.timestamp
         if alone:
             self.end_transaction()
         return R_STATEMENT

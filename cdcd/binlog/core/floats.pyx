@@ -141,18 +141,41 @@ cdef inline char* fill(char* at, char c, int count) noexcept:
     return at
 
 
-cdef int put_digits(Out* out, const Digits* d) except -1:
-    """In plain notation from 10^-15 to 10^15 and wherever there are digits behind the point, else with an exponent."""
-    cdef char text[20]
-    cdef char* at = reserve(out, 48)
+cdef inline int write_text(const Digits* d, char* text, int* point) noexcept:
+    """Digits without zeros at their end, and how many; the number is 0.text * 10^point. `text` has room for 20."""
     cdef uint64_t value = d.value
     cdef int exponent = d.exponent
-    cdef int count, point
+    cdef int count
     while value and value % 10 == 0:
         value //= 10
         exponent += 1
     count = <int>(write_u64(text, value) - text)
-    point = count + exponent     # the number is 0.text * 10^point
+    point[0] = count + exponent
+    return count
+
+
+cdef inline char* write_plain(char* at, const char* text, int count, int point) noexcept:
+    """Without an exponent; a whole number without a point."""
+    if point <= 0:
+        memcpy(at, b"0.", 2)
+        at = fill(at + 2, c'0', -point)
+        memcpy(at, text, count)
+        return at + count
+    if count <= point:
+        memcpy(at, text, count)
+        return fill(at + count, c'0', point - count)
+    memcpy(at, text, point)
+    at[point] = c'.'
+    memcpy(at + point + 1, text + point, count - point)
+    return at + count + 1
+
+
+cdef int put_digits(Out* out, const Digits* d) except -1:
+    """In plain notation from 10^-15 to 10^15 and wherever there are digits behind the point, else with an exponent."""
+    cdef char text[20]
+    cdef char* at = reserve(out, 48)
+    cdef int point
+    cdef int count = write_text(d, text, &point)
     if point < -14 or (point > 15 and count <= point):
         at[0] = text[0]
         at += 1
@@ -168,19 +191,8 @@ cdef int put_digits(Out* out, const Digits* d) except -1:
             at += 1
             point = -point
         wrote(out, write_u32(at, point))
-    elif point <= 0:
-        memcpy(at, b"0.", 2)
-        at = fill(at + 2, c'0', -point)
-        memcpy(at, text, count)
-        wrote(out, at + count)
-    elif count <= point:
-        memcpy(at, text, count)
-        wrote(out, fill(at + count, c'0', point - count))
     else:
-        memcpy(at, text, point)
-        at[point] = c'.'
-        memcpy(at + point + 1, text + point, count - point)
-        wrote(out, at + count + 1)
+        wrote(out, write_plain(at, text, count, point))
     return 0
 
 

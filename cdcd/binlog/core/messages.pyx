@@ -13,6 +13,8 @@ cdef class Messages:
     cdef uint64_t inserts
     cdef uint64_t updates
     cdef uint64_t deletes
+    cdef uint64_t batch      # number of the next `take_runs` that has messages
+    cdef uint32_t event_seconds
     # the rows event in work, to undo it
     cdef Out partitions      # of its messages so far, 4 bytes each
     cdef uint64_t[4] before_event
@@ -28,6 +30,7 @@ cdef class Messages:
     def __cinit__(self, id_prefix):
         self.id_prefix = id_prefix
         self.routes = []
+        self.batch = 1
 
     def __dealloc__(self):
         release(&self.text)
@@ -49,6 +52,7 @@ cdef class Messages:
             route.take_into(taken)
         self.routes = []
         self.pending = 0
+        self.batch += len(taken) > 0
         return taken
 
     cdef void begin_event(self) noexcept:
@@ -87,7 +91,7 @@ cdef class Messages:
         old = self.partition_of(plan, before, &self.old_key_text)
         write_key(plan, after, &self.key_text)
         new = self.partition_of(plan, after, &self.key_text)
-        if old == new and same_text(&self.key_text, &self.old_key_text):
+        if (old == new and same_text(&self.key_text, &self.old_key_text)) or not plan.splits:
             return self.publish(plan, plan.update, &self.key_text, new, before, after)
         check_whole(plan, after)
         self.publish(plan, plan.delete, &self.old_key_text, old, before, NULL)
@@ -124,6 +128,8 @@ cdef class Messages:
                 write_image(out, plan, before)
             elif op.code == OP_CHANGED and before != NULL and after != NULL:
                 write_changed(out, plan, before, after)
+            elif op.members != NULL:
+                write_members(out, plan, op, after if after != NULL else before)
             else:
                 self.write_field(out, op.code)
         self.pending += out.size + key.size
@@ -147,6 +153,10 @@ cdef class Messages:
             put(out, self.commit_text, self.commit_size)
         elif code == OP_GTID:
             put(out, self.gtid_text, self.gtid_size)
+        elif code == OP_EVENT_MS:
+            put_u64(out, <uint64_t>self.event_seconds * 1000)
+        elif code == OP_BATCH:
+            put_u64(out, self.batch)
         else:
             raise ValueError(f"a template has step {code} in a message that cannot hold it")
         return 0
@@ -242,4 +252,27 @@ cdef int write_changed(Out* out, Plan plan, const Value* before, const Value* af
         if changed(&before[i], &after[i]):
             write_member(out, &plan.columns[i], &before[i], first)
             first = False
+    return 0
+
+
+cdef inline int code_index(const ColumnPlan* column, const Value* value) noexcept:
+    """Which of a Member's codes a value has: integers are little-endian, their top bit is in the last byte."""
+    if value.size < 0:
+        return 0
+    return 2 if column.unsigned and value.size and value.data[value.size - 1] & 0x80 else 1
+
+
+cdef int write_members(Out* out, Plan plan, const Op* op, const Value* image) except -1:
+    """What stands for each column of an image, separated by commas."""
+    cdef Py_ssize_t i
+    cdef bint first = True
+    for i in range(plan.n):
+        if image[i].size == VALUE_ABSENT:
+            continue
+        if not first:
+            put_char(out, c',')
+        first = False
+        put(out, op.members[i].text, op.members[i].size)
+        if op.code == OP_TYPE_CODES:
+            put_i64(out, op.members[i].codes[code_index(&plan.columns[i], &image[i])])
     return 0

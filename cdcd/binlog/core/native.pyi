@@ -37,7 +37,9 @@ class Route:
     topic: str
     partitions: int
 
-# Steps of a message or key: (code, operand). LITERAL takes bytes, COLUMN a column's index, the others b"".
+Codes: TypeAlias = tuple[int, int, int]
+Step: TypeAlias = tuple[int, bytes | int | tuple[bytes, ...] | tuple[tuple[bytes, Codes], ...]]
+"""Of a message or key: (code, operand). LITERAL takes bytes, COLUMN a column's index; the others b"", if not said."""
 LITERAL: int
 AFTER: int
 """Columns of the after image: `"a":"1","b":null`."""
@@ -49,13 +51,30 @@ SEQ: int
 NOW_MS: int
 COMMIT_MS: int
 GTID: int
+MEMBERS: int
+"""Takes a text for each column; writes those of the image's columns: the after image's, of a delete the before image's."""
+TYPE_CODES: int
+"""Takes (`"name":`, (code of NULL, of a value, of an unsigned integer with the top bit set)) for each column."""
+EVENT_MS: int
+BATCH: int
+
+class Zone:
+    """A time zone from 1970 to 2106, for canal's rendering.
+
+    From each of `starts` (seconds, rising, the first is 0) local time is UTC plus the offset (seconds, less than a day) at
+    the same place.
+    """
+
+    def __init__(self, starts: Sequence[int], offsets: Sequence[int]) -> None: ...
 
 class Plan:
     """What to do with the rows of one distinct table map; made by cdcd.formats.
 
     `columns`: (column, `"name":`, whether its text stands between quotes). `insert`, `update`, `delete`: a message's
     steps. `key`: its key's steps, or None for no key. `partition`: steps of the text whose murmur2 hash chooses the
-    partition; None: the key, or `partition_hash` where there is no key. Raises UnsupportedEvent for an unknown type.
+    partition; None: the key, or `partition_hash` where there is no key. `splits`: an update of the key or the partition
+    becomes a delete and an insert. `strict`: values as canal shows them, TIMESTAMP in this zone.
+    Raises UnsupportedEvent for an unknown type.
     """
 
     def __init__(
@@ -64,12 +83,14 @@ class Plan:
         route: Route,
         *,
         columns: Sequence[tuple[Column, bytes, bool]],
-        insert: Sequence[tuple[int, bytes | int]],
-        update: Sequence[tuple[int, bytes | int]],
-        delete: Sequence[tuple[int, bytes | int]],
-        key: Sequence[tuple[int, bytes | int]] | None,
-        partition: Sequence[tuple[int, bytes | int]] | None,
+        insert: Sequence[Step],
+        update: Sequence[Step],
+        delete: Sequence[Step],
+        key: Sequence[Step] | None,
+        partition: Sequence[Step] | None,
         partition_hash: int,
+        splits: bool = True,
+        strict: Zone | None = None,
     ) -> None: ...
     schema: TableSchema
     route: Route
@@ -146,6 +167,10 @@ class Decoder:
     """Where the open transaction starts."""
     transaction_length: int
     """Bytes of the open transaction as its GTID event announces them; 0 where it does not."""
+    batch: int
+    """Number of the next `take_runs` that has messages, from 1."""
+    event_seconds: int
+    """Time stamp of the last rows event or statement: when the statement began, seconds since 1970."""
     seq: int
     """Number of the last message made; set it before the first decode."""
     transaction_done: int
@@ -176,7 +201,7 @@ class Decoder:
 def murmur2(data: bytes) -> int:
     """Kafka's DefaultPartitioner hash, as unsigned 32 bits (org.apache.kafka.common.utils.Utils.murmur2)."""
 
-def render(column: Column, value: bytes) -> bytes:
+def render(column: Column, value: bytes, strict: Zone | None = None) -> bytes:
     """One value as it stands in a row image, as text: the renderers by themselves, for tests and fuzzing.
 
     Raises ShortRead for a value that is not what its type has; else as planning the column does.

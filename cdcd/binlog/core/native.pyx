@@ -6,6 +6,7 @@ import re
 import zlib
 from bisect import bisect_left
 from hashlib import blake2b
+from sys import byteorder
 
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize, PyBytes_Size
 
@@ -24,6 +25,7 @@ include "floats.pyx"
 include "temporal.pyx"
 include "text.pyx"
 include "jsonb.pyx"
+include "strict.pyx"
 include "renderers.pyx"
 # Data flows from top to bottom: bytes, packets, events, rows, messages.
 include "packets.pyx"

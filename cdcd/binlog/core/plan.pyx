@@ -122,6 +122,16 @@ cdef enum:
     OP_NOW_MS = 6      # when it was built, ms since 1970
     OP_COMMIT_MS = 7   # when its transaction was committed, ms since 1970
     OP_GTID = 8        # its transaction's GTID; empty without GTIDs
+    OP_MEMBERS = 9     # a text for each column that is in the image
+    OP_TYPE_CODES = 10 # `"name":code`, with the code of each value in the image (canal's sqlType)
+    OP_EVENT_MS = 11   # time stamp of its rows event, ms since 1970: when the statement began
+    OP_BATCH = 12      # number of the batch that is taken with it
+
+
+cdef struct Member:
+    const char* text       # of one column
+    Py_ssize_t size
+    int[3] codes           # OP_TYPE_CODES: of NULL, of a value, of a value with the top bit set
 
 
 cdef struct Op:
@@ -129,6 +139,7 @@ cdef struct Op:
     int column
     const char* text
     Py_ssize_t size
+    Member* members        # OP_MEMBERS, OP_TYPE_CODES: one for each column of the table
 
 
 cdef class Program:
@@ -154,6 +165,24 @@ cdef class Program:
             self.keep.append(text)
             self.ops[i].text = PyBytes_AsString(text)
             self.ops[i].size = PyBytes_Size(text)
+            self.ops[i].members = NULL
+            if code in (OP_MEMBERS, OP_TYPE_CODES):
+                self.ops[i].members = self.members_of(operand)
+
+    cdef Member* members_of(self, operand) except NULL:
+        """Of texts, or of (text, codes)."""
+        cdef Member* members
+        cdef Py_ssize_t i
+        cdef int code
+        # One at least: an empty table's would be NULL.
+        members = <Member*>keep_bytes(bytes((len(operand) + 1) * sizeof(Member)), self.keep)
+        for i in range(len(operand)):
+            text, codes = operand[i] if isinstance(operand[i], tuple) else (operand[i], (0, 0, 0))
+            members[i].text = keep_bytes(text, self.keep)
+            members[i].size = PyBytes_Size(text)
+            for code in range(3):
+                members[i].codes[code] = codes[code]
+        return members
 
     def __dealloc__(self):
         free(self.ops)
@@ -216,9 +245,13 @@ cdef class Plan:
     cdef Program key             # None: messages have no key
     cdef Program partition       # None: by hash of the key, or `fixed_partition` without one
     cdef uint32_t fixed_partition
+    cdef bint splits             # an update of the key or the partition is a delete and an insert
     cdef list keep               # owners of what the C structures point to
 
-    def __cinit__(self, schema, Route route, *, columns, insert, update, delete, key, partition, uint32_t partition_hash):
+    def __cinit__(
+        self, schema, Route route, *, columns, insert, update, delete, key, partition, uint32_t partition_hash,
+        bint splits=True, Zone strict=None,
+    ):
         cdef Py_ssize_t i
         cdef bytes name
         self.schema = schema
@@ -231,7 +264,7 @@ cdef class Plan:
         memset(self.columns, 0, max(self.n, 1) * sizeof(ColumnPlan))
         for i in range(self.n):
             column, text, quoted = columns[i]
-            plan_column(&self.columns[i], column, self.keep)
+            plan_column(&self.columns[i], column, self.keep, strict)
             self.columns[i].quoted = quoted
             # Comma, name and opening quote in one piece; the writer leaves off either end.
             name = b"," + text + b'"'
@@ -243,12 +276,15 @@ cdef class Plan:
         self.delete = self.checked(delete)
         self.key = None if key is None else self.checked(key)
         self.partition = None if partition is None else self.checked(partition)
+        self.splits = splits
         self.fixed_partition = (partition_hash & 0x7FFFFFFF) % <uint32_t>route.partitions
 
     cdef Program checked(self, steps):
         for code, operand in steps:
             if code == OP_COLUMN and not 0 <= operand < self.n:
                 raise ValueError(f"a template names column {operand} of {self.n}")
+            if code in (OP_MEMBERS, OP_TYPE_CODES) and len(operand) != self.n:
+                raise ValueError(f"a template has texts for {len(operand)} columns of {self.n}")
         return Program(steps)
 
     @property

@@ -68,6 +68,11 @@ cdef const char* keep_bytes(bytes data, list keep) except NULL:
     return PyBytes_AsString(data)
 
 
+cdef bint is_binary(object column):
+    cdef object charset = charset_of(column.collation)
+    return charset is not None and charset.name == "binary"
+
+
 cdef int plan_text(ColumnPlan* plan, object column, list keep) except -1:
     """CHAR, VARCHAR, TEXT; BINARY, VARBINARY, BLOB."""
     cdef object charset = charset_of(column.collation)
@@ -131,7 +136,25 @@ cdef int plan_renderer(ColumnPlan* plan, object column, list keep) except -1:
     return 0
 
 
-cdef int plan_column(ColumnPlan* plan, object column, list keep) except -1:
+cdef int plan_strict(ColumnPlan* plan, Zone zone, list keep, object column) except -1:
+    """What canal shows in a way of its own (formats.md section 7); `render` stays NULL for all else."""
+    if plan.type == T_FLOAT:
+        plan.render = render_java_float
+    elif plan.type == T_DOUBLE:
+        plan.render = render_java_double
+    elif plan.type in (T_ENUM, T_SET):
+        plan.render = render_members
+    elif plan.type in (T_TIMESTAMP, T_TIMESTAMP2):
+        keep.append(zone)
+        plan.zone = <void*>zone
+        plan.render = render_zoned if plan.type == T_TIMESTAMP else render_zoned2
+    elif plan.type == T_GEOMETRY or (plan.type in (T_VARCHAR, T_VAR_STRING, T_STRING, T_BLOB) and is_binary(column)):
+        plan.table = <const uint16_t*>keep_bytes(LATIN_1, keep)
+        plan.render = render_table
+    return 0
+
+
+cdef int plan_column(ColumnPlan* plan, object column, list keep, Zone strict=None) except -1:
     """Fill a plan from a cdcd.binlog.schema.Column; `keep` holds what the plan points to and must live as long.
 
     `quoted` is set (a number style clears it afterwards); the name is the caller's to set.
@@ -144,18 +167,21 @@ cdef int plan_column(ColumnPlan* plan, object column, list keep) except -1:
     plan.quoted = True
     if not meta_fits(plan.type, plan.meta):
         raise MalformedEvent(f"column {column.name!r}: type {plan.type} with metadata {plan.meta}")
-    plan_renderer(plan, column, keep)
+    if strict is not None:
+        plan_strict(plan, strict, keep, column)
+    if plan.render == NULL:
+        plan_renderer(plan, column, keep)
     if plan.render == NULL:
         raise UnsupportedEvent(f"column {column.name!r}: type {plan.type} is not known")
     return 0
 
 
-def render(object column, bytes value) -> bytes:
+def render(object column, bytes value, Zone strict=None) -> bytes:
     cdef ColumnPlan plan
     cdef list keep = []
     cdef Out out
     memset(&out, 0, sizeof(Out))
-    plan_column(&plan, column, keep)
+    plan_column(&plan, column, keep, strict)
     try:
         plan.render(&out, &plan, <cbyte*>PyBytes_AsString(value), PyBytes_Size(value))
         return PyBytes_FromStringAndSize(out.data, out.size)

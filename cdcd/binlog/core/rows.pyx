@@ -126,6 +126,7 @@ cdef class Rows:
         """WRITE, UPDATE, DELETE: every row of the event becomes messages, or none of it and an error."""
         cdef uint64_t done = self.done, skip = self.skip, filtered = self.filtered
         self.messages.begin_event()
+        self.messages.event_seconds = event.timestamp
         try:
             return self.read_rows(event)
         except BaseException:

@@ -89,11 +89,9 @@ cdef int render_time2(Out* out, const ColumnPlan* column, cbyte* p, Py_ssize_t n
     return 0
 
 
-cdef char* write_unix(char* at, uint32_t seconds) noexcept:
-    """Seconds since 1970 as a UTC date and time (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms":
-    years are counted from March, so that the leap day ends one)."""
-    cdef uint32_t days = seconds // 86400
-    cdef uint32_t rest = seconds % 86400
+cdef inline char* write_moment(char* at, uint32_t days, uint32_t rest) noexcept:
+    """Days since 1970 and seconds of the day as date and time (H. Hinnant, "chrono-Compatible Low-Level Date
+    Algorithms": years are counted from March, so that the leap day ends one). `days` may be below zero, modulo 2^32."""
     cdef uint32_t z = days + 719468
     cdef uint32_t era = z // 146097
     cdef uint32_t doe = z % 146097
@@ -105,6 +103,11 @@ cdef char* write_unix(char* at, uint32_t seconds) noexcept:
     at = write_date(at, year, month, doy - (153 * mp + 2) // 5 + 1)
     at[0] = c' '
     return write_clock(at + 1, rest // 3600, rest // 60 % 60, rest % 60)
+
+
+cdef char* write_unix(char* at, uint32_t seconds) noexcept:
+    """Seconds since 1970 as a UTC date and time."""
+    return write_moment(at, seconds // 86400, seconds % 86400)
 
 
 cdef inline char* write_timestamp(char* at, uint32_t seconds) noexcept:
