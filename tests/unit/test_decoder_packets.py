@@ -157,3 +157,22 @@ def test_bytes_before_the_first_packet_are_awaited() -> None:
     decoder.feed(STREAM.data[:3])
     assert decoder.decode(0) == NEED_BYTES
     assert decoder.buffered == 3
+
+
+@pytest.mark.parametrize("flag", [b"\0", b"\1"])
+def test_semi_sync_headers_are_passed(flag: bytes) -> None:
+    """Two bytes before each event ("Semi-synchronous replication", MySQL internals manual); errors and EOF have none."""
+    dump = Dump()
+    dump.packets.clear()
+    for packet in STREAM.packets:
+        dump.packet(b"\0\xef" + flag + packet[5:])
+    heard = hear(dump)
+    assert (heard.messages, state(heard.decoder)) == (WHOLE.messages, EXPECTED)
+    assert heard.controls == WHOLE.controls
+
+
+def test_a_time_stamp_is_no_semi_sync_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.events.SECONDS", 0x655F01EF)
+    dump = Dump().transaction(1, BEGIN, table_map(), rows(WRITE, image(1, "Anne")), COMMIT)
+    assert dump.packets[-1][5] == 0xEF
+    assert hear(dump).messages == WHOLE.messages[:1]

@@ -201,6 +201,8 @@ cdef class Decoder:
             return R_END
         if status != 0:
             raise ShortRead(f"a packet that starts with 0x{status:02x} is no event")
+        if left(packet) > 1 and packet.at[1] == SEMI_SYNC:
+            drop_semi_sync_header(packet)
         return self.handle_outer(packet)
 
     cdef int handle_outer(self, const Cursor* packet) except -1:
@@ -216,7 +218,7 @@ cdef class Decoder:
         self.account(&event)
         reason = self.pass_event(&event) if self.passing and event.type not in BETWEEN_EVENTS else self.handle_body(&event)
         if event.type in (E_FDE, E_ROTATE):
-            self.control = PyBytes_FromStringAndSize(<const char*>packet.at, left(packet))
+            self.control = b"\0" + PyBytes_FromStringAndSize(<const char*>packet.at + 1, left(packet) - 1)
             return R_CONTROL
         return reason
 

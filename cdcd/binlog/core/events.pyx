@@ -142,6 +142,21 @@ cdef bytes unpacked(Cursor* c):
     return inflated(take_bytes(c, left(c)), size, zlib.MAX_WBITS, "a compressed event")
 
 
+cdef enum:
+    SEMI_SYNC = 0xEF
+
+
+cdef void drop_semi_sync_header(Cursor* packet) noexcept:
+    """0xEF and a flag stand before the event if the source takes us for a semi-synchronous replica, which we never ask for.
+
+    The first byte of a time stamp may be 0xEF as well: the event's size tells. The flag is left as the packet's first byte.
+    """
+    if left(packet) < 3 + HEADER or load_u32(packet.at + 1 + 9) == <uint64_t>left(packet) - 1:
+        return
+    if load_u32(packet.at + 3 + 9) == <uint64_t>left(packet) - 3:
+        packet.at += 2
+
+
 cdef int strip_checksum(Event* event) except -1:
     """Verify the CRC32 at the event's end and take it off the body."""
     cdef cbyte* start = event.body - HEADER
