@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-ITEMS_OF_TESTS = ("3.3", "3.4", "3.5", "3.7", "4.1", "4.2", "4.3", "4.4", "4.5", "4.6", "4.7", "4.9", "4.13")
+ITEMS_OF_TESTS = ("3.3", "3.4", "3.5", "3.7", "4.1", "4.2", "4.3", "4.4", "4.5", "4.6", "4.7", "4.9", "4.13", "5.2")
 ROWS_PER_SECOND = 150_000
 TRANSACTIONS_PER_SECOND = 50_000
 PEAK_RSS_MB = 200

@@ -424,6 +424,13 @@ def test_a_scan_passes_what_cannot_be_published() -> None:
     assert heard.statements == []
 
 
+def test_a_scan_passes_an_incident() -> None:
+    """A transaction of its own on 9.7, without GTID and end on 5.6."""
+    incident = (INCIDENT, b"\x01\x00\x02hm")
+    dump = Dump().transaction(1, incident).add(incident).rotate("binlog.000002").transaction(2, BEGIN, *ONE_ROW, COMMIT)
+    assert hear(dump, Decoder(None)).decoder.take_gtids() == [(SOURCE.bytes, "", 1, 2)]
+
+
 def test_a_scan_forgets_nothing_and_resumes_nowhere() -> None:
     Decoder(None).forget("shop", "orders")
     with pytest.raises(ValueError, match="without catalog"):

@@ -309,7 +309,8 @@ cdef class Decoder:
         if kind in NOTHING_TO_DO:
             return R_NONE
         if self.rows is None and kind in UNSUPPORTED:
-            return self.end_transaction() if kind == E_XA_PREPARE else R_NONE   # a scan only looks for positions
+            # A scan only looks for positions. An INCIDENT is all that comes behind its GTID.
+            return self.end_transaction() if kind == E_XA_PREPARE or self.in_transaction else R_NONE
         if kind in UNSUPPORTED:
             raise UnsupportedEvent(UNSUPPORTED[kind])
         if event.flags & FLAG_IGNORABLE:
