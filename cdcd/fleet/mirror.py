@@ -5,6 +5,7 @@ Neither is ever read to go on from: a write that is refused or unanswered costs 
 
 import time
 from collections.abc import Callable
+from math import inf
 
 import orjson
 
@@ -16,6 +17,8 @@ from cdcd.observe.failpoints import Failpoint
 
 INTERVAL = 5.0
 """Seconds between two writes of the same kind, if nothing but figures has changed."""
+LONG_INTERVAL = 30.0
+"""The same for a status that says what the one before said: an idle instance is to cost next to nothing."""
 
 
 class PositionMirror:
@@ -58,38 +61,51 @@ class PositionMirror:
 
 
 class StatusNote:
-    """The newest status, at most every 5 s; at once where more than figures has changed."""
+    """The newest status, every 5 s while figures change, else every 30 s; at once where more than figures has changed."""
 
     def __init__(self, session: Session, instance: str, wake: Callable[[], None]) -> None:
         self._session = session
         self._path = paths.status(instance)
         self._wake = wake
         self._pending: Status | None = None
-        self._written: tuple[object, ...] = ()
-        self._due_at = 0.0
+        self._written: Status | None = None
+        self._written_at = -inf
 
     def tell(self, status: Status) -> None:
         self._pending = status
-        if _kernel(status) != self._written:
+        if self._written is None or _kernel(status) != _kernel(self._written):
             self._wake()
 
     def hurry(self) -> None:
         """Write the next one at once."""
-        self._due_at = 0.0
+        self._written_at = -inf
 
     def write(self) -> None:
         """Write what is due."""
         status, now = self._pending, time.monotonic()
-        if status is None or (now < self._due_at and _kernel(status) == self._written):
+        if status is None or now < self._written_at + _interval(self._written, status):
             return
         data = encode(status)
         if not self._session.set(self._path, data):
             self._session.create(self._path, data)
-        self._written, self._due_at = _kernel(status), now + INTERVAL
+        self._written, self._written_at = status, now
         if self._pending is status:
             self._pending = None
+
+
+def _interval(written: Status | None, status: Status) -> float:
+    """Seconds between the two."""
+    if written is None or _kernel(written) != _kernel(status):
+        return 0.0
+    return LONG_INTERVAL if _figures(written) == _figures(status) else INTERVAL
 
 
 def _kernel(status: Status) -> tuple[object, ...]:
     """What somebody who looks wants to see at once."""
     return status.state, status.server, status.epoch, status.finding, status.problems
+
+
+def _figures(status: Status) -> tuple[object, ...]:
+    """The rest of what it says, but for the time of saying it."""
+    lag = None if status.lag_seconds is None else round(status.lag_seconds)
+    return status.since, lag, status.tables, status.events

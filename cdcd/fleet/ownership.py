@@ -1,6 +1,6 @@
 """The lock of one instance, held by the worker's own ZooKeeper session (coordination.md; the contract: worker/ownership.py).
 
-Two threads. The hot thread takes the lock, claims the epoch, asks before each commit. The keeper asks ZooKeeper six times in a
+Two threads. The hot thread takes the lock, claims the epoch, asks before each commit. The keeper asks ZooKeeper five times in a
 session timeout whether the lock is still ours, which is all that extends the lease; it watches the schedule node, the
 definition and the standby node; and it writes what people look at. What it finds out it leaves in the Holding and in
 `order`, for the hot thread to find.
@@ -42,6 +42,8 @@ from cdcd.observe.failpoints import Failpoint
 STEP_SECONDS = 0.2
 """Longest that a waiting hot thread does not look whether it is to stop."""
 CLOSE_SECONDS = 2.0
+RENEWALS = 5
+"""So often in a session timeout the lease is renewed: two answers in a row may be missing before it is over."""
 
 
 class ZooKeeperOwnership:
@@ -150,7 +152,7 @@ class ZooKeeperOwnership:
                     return
             except ZooKeeperAway as error:
                 self._holding.doubt(str(error.finding))
-            self._pause(self._session.timeout / 6)
+            self._pause(self._session.timeout / RENEWALS)
 
     def claim(self, newest: PositionRecord | None) -> int:
         """The epoch of this holding: above the lock's transaction id, all before it and `newest`. Stored in ZooKeeper."""
@@ -359,15 +361,15 @@ class ZooKeeperOwnership:
                 return
             if self._holding.unheard(self._session.timeout / 3):
                 self._stuck("the lease is over, and the thread that publishes has not looked at it since")
-            self._cache.wait(max(0.0, self._renewed_at + self._session.timeout / 6 - boottime()))
+            self._cache.wait(max(0.0, self._renewed_at + self._session.timeout / RENEWALS - boottime()))
 
     def _renew(self) -> None:
-        """Six times in a session timeout, also where each answer takes long.
+        """Five times in a session timeout, also where each answer takes long.
 
         One request: an answer by the leader shows that the session lives, the unfired watch that the lock was not deleted.
         """
         sent, held, path = boottime(), self._holding.lock, paths.running(self._instance)
-        if sent < self._renewed_at + self._session.timeout / 6:
+        if sent < self._renewed_at + self._session.timeout / RENEWALS:
             return
         self._renewed_at = sent
         if held is None:
