@@ -66,6 +66,10 @@ check: venv ## format, lint, types, import rules
 bench: venv servers ## measure end to end beside its floors; table on the terminal, JSON in build/bench.json
 	@$(PYTHON) -m tests.bench $(ARGS)
 
+.PHONY: fuzz
+fuzz: venv ## mutated events against the core with sanitizers, 10 minutes (ARGS="--seconds 3600 --seed 7"); one JSON line
+	@$(PYTHON) -m tests.fuzz $(ARGS)
+
 .PHONY: lock
 lock: venv ## resolve the newest allowed dependencies into requirements/*.lock
 	@$(COMPILE) --upgrade -o requirements/runtime.lock pyproject.toml

@@ -1,20 +1,14 @@
 """The native core: one Cython module for Python's stable ABI (PEP 384), built with a C compiler alone."""
 
-import os
-
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-
-# `CDCD_SANITIZE=1 pip install .` builds the core with AddressSanitizer and UndefinedBehaviorSanitizer.
-SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g"] if os.environ.get("CDCD_SANITIZE") else []
 
 core = Extension(
     "cdcd.binlog.core.native",
     ["cdcd/binlog/core/native.pyx"],
     define_macros=[("Py_LIMITED_API", "0x030B0000"), ("CYTHON_LIMITED_API", "1")],
     py_limited_api=True,
-    extra_compile_args=["-O3", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function", *SANITIZE],
-    extra_link_args=SANITIZE,
+    extra_compile_args=["-O3", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"],
 )
 
 setup(

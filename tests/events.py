@@ -250,7 +250,7 @@ class Dump:
             self.position += self.size_of((kind, body))
             self.event(kind, body, log_pos=self.position & 0xFFFFFFFF, flags=flags)
             if kind == FDE:
-                self.checksums = body[-1] == 1
+                self.checksums = body[-1:] == b"\x01"
         return self
 
     def transaction(self, number: int, *events: Event, tag: bytes = b"", **options: int) -> "Dump":

@@ -123,6 +123,12 @@ def bench(item: str) -> Line:
     return {"item": item, "passed": passed, "seconds": seconds, "figures": [cases]}
 
 
+def fuzz(item: str) -> Line:
+    """As long as `make fuzz`."""
+    code, out, seconds = _run("-m", "tests.fuzz")
+    return {"item": item, "passed": code == 0, "seconds": seconds, "figures": [json.loads(out)] if out else []}
+
+
 def _run(*arguments: str) -> tuple[int, str, float]:
     began = time.monotonic()
     done = subprocess.run([sys.executable, *arguments], stdout=subprocess.PIPE, text=True, check=False)
@@ -130,7 +136,7 @@ def _run(*arguments: str) -> tuple[int, str, float]:
     return done.returncode, done.stdout, round(time.monotonic() - began, 1)
 
 
-OTHERS: dict[str, Callable[[str], Line]] = {"3.1": demo, "3.2": test_and_check, "3.6": bench, "4.8": demo}
+OTHERS: dict[str, Callable[[str], Line]] = {"3.1": demo, "3.2": test_and_check, "3.6": bench, "4.8": demo, "5.4": fuzz}
 
 
 def main() -> int:

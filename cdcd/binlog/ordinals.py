@@ -8,6 +8,7 @@ from cdcd.errors import Finding, FindingError
 
 _ENUM, _SET = 247, 248
 _TEXTS = frozenset({15, 252, 253, 254})
+_SIGNED = frozenset({1, 2, 3, 8, 9})
 _INTEGERS = {1: 1, 2: 2, 3: 9, 4: 3, 8: 8}
 """Bytes of a value -> integer type of that size."""
 
@@ -22,8 +23,10 @@ class Ordinals:
         self._noted: set[str] = set()
 
     def names_for(self, schema: TableSchema, file: str, offset: int) -> TableSchema:
-        """Raises FindingError (`schema-unknown`) where the binlog does not even say what text is written in."""
-        if any(column.type in _TEXTS and not column.collation for column in schema.columns):
+        """Raises FindingError (`schema-unknown`) where the binlog does not even say what text is written in, or which
+        integers have a sign.
+        """
+        if any(map(_is_text, schema.columns)) or (not schema.signs and any(map(_is_integer, schema.columns))):
             raise FindingError(_undescribed(schema, file, offset))
         if schema.name not in self._noted:
             self._noted.add(schema.name)
@@ -33,6 +36,15 @@ class Ordinals:
             )
         columns = tuple(_numbered(number, column) for number, column in enumerate(schema.columns, 1))
         return replace(schema, columns=columns, named=True)
+
+
+def _is_text(column: Column) -> bool:
+    """Of an unknown character set."""
+    return column.type in _TEXTS and not column.collation
+
+
+def _is_integer(column: Column) -> bool:
+    return column.type in _SIGNED
 
 
 def _numbered(number: int, column: Column) -> Column:

@@ -18,6 +18,7 @@ from tests.events import (
     Event,
     fde,
     gtid,
+    header,
     image,
     inner,
     payload,
@@ -105,6 +106,7 @@ def test_create_table_select_inside() -> None:
         (payload(inner(BEGIN, fde())), "type 15 in a compressed"),
         (payload(inner(BEGIN, payload(CHANGES))), "type 40 in a compressed"),
         (payload(bytes(19)), "event of 0 bytes"),
+        (payload(header(30, b"", log_pos=0, size=(1 << 31) - 1)), "event of 2147483647 bytes"),
         ((PAYLOAD, b"\x01\x05\x01"), "5 bytes wanted, 1 left"),
     ],
 )

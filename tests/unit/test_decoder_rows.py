@@ -261,6 +261,7 @@ NO_TEXT = (("id", 3, b""),)
         ((19, b"\x07\x00\x00\x00\x00\x00\x01\x00\x04shop"), "wanted"),
         (table_map(columns=NO_TEXT, more=field(4, texts("a"))[:-1]), "wanted"),
         (table_map(key=(5,)), "names column 5 of 2"),
+        (table_map(columns=NO_TEXT * 70_000, named=False), "a table of 70000 columns"),
         (table_map(more=field(2, b"\x21\x09\x08")), "character column 9 of 1"),
         (table_map(columns=(("id", 246, b"\x02\x05"), ("name", 15, b"\x50\x00"))), "metadata"),
         (table_map(columns=(("id", 18, b"\x09"), ("name", 15, b"\x50\x00"))), "metadata 9"),

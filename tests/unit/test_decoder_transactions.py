@@ -150,7 +150,10 @@ def test_a_gap_inside_a_transaction(missing: int) -> None:
             dump.add(event)
     error = refused(dump)
     assert isinstance(error, MalformedEvent)
-    assert "events are missing" in error.reason
+    assert (
+        f"the one before ended at {error.position - dump.size_of(whole[missing - 2])}: events are missing"
+        in error.reason
+    )
 
 
 def test_a_lost_commit() -> None:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import random
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import zstandard
 
 from cdcd.binlog.ordinals import Ordinals
 from cdcd.config.tables import TableFilter
-from cdcd.errors import FindingError, InvalidConfig, MalformedEvent, UnsupportedEvent
+from cdcd.errors import BinlogError, FindingError, InvalidConfig, MalformedEvent, UnsupportedEvent
 from cdcd.formats.canal import CANAL_JSON
 from cdcd.mysql.schema_file import SchemaFile
 from cdcd.worker.catalog import Names
@@ -276,6 +277,25 @@ def test_lengths_that_lie(tmp_path: Path, size: int) -> None:
     assert (caught.value.position, caught.value.event_type) == (offset, kind)
 
 
+def test_damage_that_no_checksum_shows(tmp_path: Path) -> None:
+    """Anything may be read then, but nothing is raised that is no finding about this file."""
+    whole, path, rng = file_of(closed(a_dump(checksums=False))), tmp_path / "binlog.000001", random.Random(1)
+    refused_ = 0
+    for _ in range(400):
+        data = bytearray(whole)
+        for _ in range(rng.choice((1, 2, 6))):
+            data[rng.randrange(len(data))] = rng.choice((0, 1, 0x7F, 0xFF, rng.randrange(256)))
+        path.write_bytes(data[: rng.choice((len(data), rng.randrange(len(data))))])
+        try:
+            replay(path, ddl=True)
+        except BinlogError as error:
+            assert error.file == str(path)  # noqa: PT017 - most of the damage is refused, not all
+            refused_ += 1
+        except FindingError:
+            refused_ += 1
+    assert refused_ > 200
+
+
 def test_an_end_inside_a_transaction(tmp_path: Path) -> None:
     dump, path = Dump().transaction(1, *changes(1)), tmp_path / "binlog.000001"
     dump.add(gtid(2), *changes(2)[:-1])
@@ -398,6 +418,19 @@ def test_columns_by_their_numbers(tmp_path: Path) -> None:
     assert line["pkNames"] is None
     [note] = told.notes
     assert note.startswith("shop.orders: the binlog does not name its columns")
+
+
+@pytest.mark.parametrize("column", [("id", 3, b""), ("name", 15, b"\x50\x00")])
+def test_without_any_metadata_numbers_of_columns_do_not_help(tmp_path: Path, column: tuple[str, int, bytes]) -> None:
+    """MySQL 5.6: nothing behind the bits that say which columns may be null."""
+    kind, body = table_map(columns=[column], key=(), named=False)
+    end = body.index(b"\xff") + 1
+    path = tmp_path / "binlog.000001"
+    row = rows(WRITE, b"\0" + (b"\1\0\0\0" if column[1] == 3 else b"\1x"), columns=1)
+    path.write_bytes(file_of(Dump().transaction(1, BEGIN, (kind, body[:end]), row, COMMIT)))
+    with pytest.raises(FindingError, match="which numbers have a sign") as caught:
+        replay(path)
+    assert caught.value.finding.code == "schema-unknown"
 
 
 def table_file(tmp_path: Path, *rows_: str, head: tuple[str, ...] = HEADER) -> Path:

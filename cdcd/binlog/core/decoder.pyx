@@ -246,9 +246,9 @@ cdef class Decoder:
             return 0     # not part of the file
         if (event.log_pos != 0 or self.ends_at_4_gib(event)) and not event.flags & FLAG_ARTIFICIAL:
             end = self.widened(event.log_pos)
-            if self.in_transaction and end - event.size != self.offset:
-                raise ShortRead(f"it starts at {end - event.size}, the one before ended at {self.offset}: events are missing")
             self.event_offset = end - event.size
+            if self.in_transaction and self.event_offset != self.offset:
+                raise ShortRead(f"it starts at {end - event.size}, the one before ended at {self.offset}: events are missing")
             self.offset = end
         elif self.mariadb and self.in_transaction:
             self.offset += event.size    # 11.4+: only a transaction's first and last event say where they end

@@ -17,16 +17,18 @@ cdef class Payload:
         cdef Inbox* box = &self.inbox
         cdef Py_ssize_t held, size
         cdef cbyte* data
+        open_up(box)
         while True:
             held = box.end - box.start
             if held >= HEADER:
                 data = <cbyte*>box.data + box.start
                 size = load_u32(data + 9)
-                if size < HEADER:
+                if not HEADER <= size <= MAX_EVENT:
                     raise ShortRead(f"an event of {size} bytes in a compressed transaction")
                 if held >= size:
                     box.start += size
                     event[0] = cursor(data, size)
+                    fence_off(box, data, data + size)
                     return 1
             piece = next(self.pieces, None)
             if piece is None:

@@ -1,5 +1,8 @@
 # TABLE_MAP: body -> TableSchema. Rare (once for each distinct map), so it is written for the reader, not for speed.
 
+cdef enum:
+    MOST_COLUMNS = 0xFFFF    # servers allow 4096; what is made of a column takes far more memory than its byte in the event
+
 NUMERIC = frozenset((T_DECIMAL, T_TINY, T_SHORT, T_INT24, T_LONG, T_LONGLONG, T_FLOAT, T_DOUBLE, T_YEAR, T_NEWDECIMAL))
 CHARACTER = frozenset((T_VARCHAR, T_VAR_STRING, T_STRING, T_BLOB, T_TINY_BLOB, T_MEDIUM_BLOB, T_LONG_BLOB, T_VECTOR))
 TWO_BYTES_OF_METADATA = frozenset((T_VARCHAR, T_VAR_STRING, T_BIT, T_NEWDECIMAL, T_STRING, T_ENUM, T_SET, T_DECIMAL))
@@ -129,6 +132,8 @@ cdef object read_table_map(cbyte* body, Py_ssize_t size, int id_size):
     take(&c, 1)
     n = take_packed(&c)
     types = cursor(take(&c, n), n)
+    if n > MOST_COLUMNS:
+        raise ShortRead(f"a table of {n} columns")
     size_of_metadata = take_packed(&c)
     metadata = cursor(take(&c, size_of_metadata), size_of_metadata)
     kinds = [read_metadata(&metadata, types.at[i]) for i in range(n)]
