@@ -55,6 +55,12 @@ def workload() -> list[str]:
         "INSERT INTO keyless VALUES ()",
         "DELETE FROM plain WHERE id = 7",
         "SET SESSION binlog_row_image = FULL",
+        "CREATE TABLE documents (id INT PRIMARY KEY, d JSON)",
+        "INSERT INTO documents VALUES (1, JSON_OBJECT('a', 1, 'b', JSON_ARRAY(1, 'two', 3.5), 'long', REPEAT('x', 400)))",
+        "SET SESSION binlog_row_value_options = PARTIAL_JSON",
+        "UPDATE documents SET d = JSON_SET(d, '$.a', 'one', '$.c', JSON_OBJECT('k', 2.50))",
+        "UPDATE documents SET d = JSON_REMOVE(JSON_REPLACE(d, '$.b[1]', 2), '$.b[0]')",
+        "SET SESSION binlog_row_value_options = ''",
         "SET SESSION binlog_rows_query_log_events = ON",
         "SET gtid_next = 'AUTOMATIC:blue'",
         "UPDATE plain SET id = id + 1000 WHERE id = 1",
@@ -68,7 +74,7 @@ def workload() -> list[str]:
         "FLUSH BINARY LOGS",
         "INSERT INTO plain (name) VALUES ('in the next file')",
         "TRUNCATE TABLE copied",
-        "DROP TABLE plain, keyless, copied",
+        "DROP TABLE plain, keyless, copied, documents",
     ]
 
 

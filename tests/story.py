@@ -30,18 +30,15 @@ class Script:
 
 
 @dataclass
-class Story:
-    """A script that has been run, and all that came of it."""
+class Told:
+    """Messages about the tables of a database, to be held against them."""
 
     server: MysqlServer
     database: str
-    known: GtidSet
-    """Before it."""
-    data: bytes = field(repr=False)
-    found: Found = field(repr=False)
+    published: list[dict[str, Any]] = field(repr=False)
 
     def messages(self, table: str) -> list[dict[str, Any]]:
-        return [one for one in self.found.messages if one["table"] == table]
+        return [one for one in self.published if one["table"] == table]
 
     def rows(self, table: str) -> list[Row]:
         """What a consumer has at the end, by primary key. Former values have to be those it had."""
@@ -75,10 +72,21 @@ class Story:
         assert found == sorted(selected, key=lambda row: str(row["id"]))
 
 
+@dataclass
+class Story(Told):
+    """A script that has been run, and all that came of it."""
+
+    known: GtidSet
+    """Before it."""
+    data: bytes = field(repr=False)
+    found: Found = field(repr=False)
+
+
 @contextmanager
 def told(server: MysqlServer, script: Script) -> Iterator[Story]:
     with server.database() as database:
         known = executed(server)
         server.run(*script.statements, database=database)
         data = dumped(server, known)
-        yield Story(server, database, known, data, decoded(data, canal(database)))
+        found = decoded(data, canal(database))
+        yield Story(server, database, found.messages, known, data, found)

@@ -187,9 +187,9 @@ def check_server(status: ServerStatus) -> list[Finding]:
         change = status.setting("binlog_format", "ROW")
         remedy = f"{change} (sessions open now keep the old one until they connect anew)"
         findings.append(Finding("binlog-format", "operator", what, remedy))
-    if "PARTIAL_JSON" in status.row_value_options and status.row_image != "FULL":
+    if "PARTIAL_JSON" in status.row_value_options and status.row_image == "MINIMAL":
         what = (
-            f"MySQL at {status.source} has binlog_row_value_options=PARTIAL_JSON and binlog_row_image={status.row_image}: "
+            f"MySQL at {status.source} has binlog_row_value_options=PARTIAL_JSON and binlog_row_image=MINIMAL: "
             "updates say what changed in a JSON document, and the document is not logged at all"
         )
         remedy = "SET PERSIST binlog_row_image = 'FULL', or SET PERSIST binlog_row_value_options = ''"

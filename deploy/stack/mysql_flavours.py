@@ -27,6 +27,7 @@ class Mysql97(Flavour):
     """The newest MySQL."""
 
     name = "mysql-9.7"
+    layout = 2
     share = "usr/share/mysql"
     options = "mysqlx=OFF\ninnodb_redo_log_capacity=64M\n"
     replication = """\
@@ -43,6 +44,9 @@ innodb_redo_log_capacity=256M
         debs = debian.Suite(home, "sid", say).fetch("mysql", ("mysql-server-core", "mysql-client-core"))
         say("unpacking")
         debian.install(debs, new, PROGRAMS)
+        # An instance whose data folder has files of these names gets a keyring: it can encrypt its binlogs then.
+        write(new / "usr/sbin/mysqld.my", '{"read_local_manifest": true}')
+        write(new / self.plugins / "component_keyring_file.cnf", '{"read_local_config": true}')
 
     def _initialise(self, root: Path, new: Path) -> None:
         write(new / "account.sql", ACCOUNT)

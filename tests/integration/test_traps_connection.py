@@ -22,6 +22,8 @@ from cdcd.mysql.dump import BinlogDump
 from cdcd.mysql.dump_request import DumpRequest
 from cdcd.mysql.scan import own_reader
 from cdcd.worker.tail import Tail
+from tests.decoding import hear
+from tests.events import BEGIN, COMMIT, IGNORABLE, WRITE, Dump, gtid, image, rows, table_map
 from tests.published import canal, decoded, event_types, since
 from tests.reading import binlog_end, endpoint_of, executed, opened, read_to_end
 from tests.recording import dumped
@@ -96,13 +98,23 @@ def test_c02_no_event_is_dropped(server: MysqlServer, story: Story) -> None:
     assert GtidSet(story.found.decoder.take_gtids()) == executed(server).subtract(story.known)
 
 
+def test_c02_unknown_events() -> None:
+    """Passed and counted if the source marks them as ignorable, else an error."""
+    known = Dump().add(gtid(1), BEGIN, table_map(), rows(WRITE, image(1, "a")), COMMIT)
+    heard = hear(known.add((199, b"new"), flags=IGNORABLE))
+    assert (len(heard.messages), heard.decoder.ignored) == (1, {199: 1})
+    with pytest.raises(UnsupportedEvent, match="unknown type 199") as caught:
+        hear(known.add((199, b"new")))
+    assert (caught.value.event_type, caught.value.file) == (199, "binlog.000001")
+
+
 def test_c03_a_dump_starts_where_it_is_told_to(server: MysqlServer, story: Story) -> None:
     """By file and position, and by a set with tags."""
-    gtid, start, _ = story.found.places[1]
+    transaction, start, _ = story.found.places[1]
     file = server.query("SHOW BINARY LOGS")[0][0]
     with opened(endpoint_of(server), DumpRequest(file=file, offset=start, non_blocking=True)) as dump:
         found = decoded(read_to_end(dump).data, canal(story.database))
-    assert found.places[0][:2] == (gtid, start)
+    assert found.places[0][:2] == (transaction, start)
     known = executed(server)
     assert ":blue:" in str(known)
     server.run("DELETE FROM t WHERE id = 4", "INSERT INTO t VALUES (4, 'again')", database=story.database)
@@ -234,6 +246,10 @@ def test_c02_an_incident_stops(server: MysqlServer, story: Story) -> None:
         with pytest.raises(UnsupportedEvent, match="INCIDENT") as caught:
             decoded(data, canal(database))
         assert caught.value.event_type == INCIDENT
+        # Whoever has looked after it by hand and goes on behind it, gets past it.
+        behind = canal(database)
+        behind.pass_over(executed(server).gap)
+        assert decoded(data, behind).decoder.passed == 1
 
 
 def test_c02_anonymous_transactions(server: MysqlServer, story: Story) -> None:

@@ -63,6 +63,7 @@ def published(event: Event) -> str:
         (OBJECT, (diff(INSERT, "$.aa", SEVEN),), '{"a": 7, "b": "abc", "aa": 7}'),
         (OBJECT, (diff(INSERT, '$."\\u0041 c"', NULL),), '{"a": 7, "b": "abc", "A c": null}'),
         (OBJECT, (diff(INSERT, "$.c", OBJECT), diff(REPLACE, "$.c.a", ARRAY)), '{"a": 7, "b": "abc", "c": {"a": [7], "b": "abc"}}'),
+        (ARRAY, (diff(INSERT, "$[0]", b""),), "[null, 7]"),
         (ARRAY, (diff(INSERT, "$[0]", TEXT), diff(INSERT, "$[99]", NULL)), '["abc", 7, null]'),
         (ARRAY, (diff(INSERT, "$[last]", TEXT), diff(REMOVE, "$[last-1]")), "[7]"),
         (ARRAY, (diff(REPLACE, "$[last]", b"\x07" + struct.pack("<i", 70_000)),), "[70000]"),
@@ -119,7 +120,21 @@ def test_a_change_that_does_not_fit(change: bytes) -> None:
         diff(REPLACE, "$.a", b"\x00\x01\x00"),
         *(
             diff(REMOVE, path)
-            for path in ("", "$", "a", "$.", "$.*", "$[]", "$[x]", '$."a', '$."\\ud800"', "$.a]", "$" + "[0]" * 101)
+            for path in (
+                "",
+                "$",
+                "a",
+                "$.",
+                "$.*",
+                "$[]",
+                "$[x]",
+                "$[-1]",
+                "$[last1]",
+                '$."a',
+                '$."\\ud800"',
+                "$.a]",
+                "$" + "[0]" * 101,
+            )
         ),
         b"\x02\xfc",
         b"\x02\x50$",

@@ -44,6 +44,7 @@ def test_good_server() -> None:
     assert check_server(GOOD) == []
     assert advise(GOOD) == []
     assert check_server(replace(GOOD, row_value_options="PARTIAL_JSON")) == []
+    assert check_server(replace(GOOD, row_value_options="PARTIAL_JSON", row_image="NOBLOB")) == []
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,6 @@ def test_good_server() -> None:
         ({"binlog_format": "STATEMENT"}, "binlog-format"),
         ({"binlog_format": "MIXED"}, "binlog-format"),
         ({"row_value_options": "PARTIAL_JSON", "row_image": "MINIMAL"}, "partial-json"),
-        ({"row_value_options": "PARTIAL_JSON", "row_image": "NOBLOB"}, "partial-json"),
         ({"flavour": "mariadb", "version": (10, 4, 34)}, "source-unsupported"),
     ],
 )

@@ -7,7 +7,7 @@ cdef enum:
     DIFF_INSERT = 1
     DIFF_REMOVE = 2
 
-PATH_LEG = re.compile(rb'\.("(?:[^"\\]|\\.)*"|[^\s.\[*"]+)|\[(last)?(?:-?(\d{1,10}))?\]', re.DOTALL)
+PATH_LEG = re.compile(rb'\.("(?:[^"\\]|\\.)*"|[^\s.\[*"]+)|\[(\d{1,10})\]|\[(last)(?:-(\d{1,10}))?\]', re.DOTALL)
 
 
 cdef class JsonNode:
@@ -44,9 +44,13 @@ cdef JsonNode json_node(uint8_t type, cbyte* p, cbyte* end):
 
 cdef JsonNode json_document(cbyte* p, Py_ssize_t n):
     """A type byte and the value; no bytes at all mean null."""
-    if n == 0:
-        return json_node(JSONB_LITERAL, b"\0", <cbyte*>b"\0" + 1)
-    return json_node(p[0], p + 1, p + n)
+    cdef JsonNode node
+    if n:
+        return json_node(p[0], p + 1, p + n)
+    node = JsonNode()
+    node.type = JSONB_LITERAL
+    node.data = b"\0"
+    return node
 
 
 cdef Py_ssize_t json_size(uint8_t type, cbyte* p, cbyte* end) except -1:
@@ -193,10 +197,8 @@ cdef list path_legs(bytes path):
         found = PATH_LEG.match(path, at)
         if found is None or len(legs) == JSON_DEPTH:
             malformed_json(f"path {path!r}")
-        name, last, index = found.groups()
-        if name is None and last is None and index is None:
-            malformed_json(f"path {path!r}")
-        legs.append((last is not None, int(index or 0)) if name is None else path_name(name))
+        name, index, last, before_last = found.groups()
+        legs.append(path_name(name) if name is not None else (last is not None, int(index or before_last or 0)))
         at = found.end()
     if path[:1] != b"$" or not legs:
         malformed_json(f"path {path!r}")

@@ -196,7 +196,7 @@ cdef class Rows:
             if self.before[i].size == VALUE_ABSENT:
                 raise UnsupportedEvent(
                     f"an update of {table.schema.name} says what changed in column {table.plan.schema.columns[i].name}, not the"
-                    " document, and the before image lacks it (PARTIAL_JSON needs binlog_row_image FULL)"
+                    " document, and the before image lacks it (some session has binlog_row_image MINIMAL beside PARTIAL_JSON)"
                 )
             if self.before[i].size == VALUE_NULL:
                 raise ShortRead("changes of a JSON document that was NULL")
