@@ -74,6 +74,30 @@ def each_mysql(stacks: Stacks, request: pytest.FixtureRequest) -> MysqlServer:
     return stacks.mysql(request.param)
 
 
+_METADATA = (
+    ("mysql-9.7", "FULL"),
+    ("mysql-9.7", "MINIMAL"),
+    ("mysql-5.6", ""),
+    *(
+        (f"mariadb-{version}", metadata)
+        for version in ("10.5", "10.11", "11.8")
+        for metadata in ("FULL", "MINIMAL", "NO_LOG")
+    ),
+)
+
+
+@pytest.fixture(scope="module", params=_METADATA, ids=["-".join(filter(None, each)) for each in _METADATA])
+def each_metadata(stacks: Stacks, request: pytest.FixtureRequest) -> Iterator[MysqlServer]:
+    """A server of each flavour with each `binlog_row_metadata` it knows, one after the other; a module's own."""
+    del stacks  # asked for its sweep
+    flavour, metadata = request.param
+    made = Stacks()
+    try:
+        yield made.mysql(flavour, **({"binlog_row_metadata": metadata} if metadata else {}))
+    finally:
+        made.destroy()
+
+
 @pytest.fixture(scope="session")
 def kafka(stacks: Stacks) -> KafkaServer:
     """The Kafka broker that all tests share: no test may stop it. Topics are never created by themselves."""

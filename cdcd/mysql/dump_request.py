@@ -73,6 +73,7 @@ class DumpRequest:
             return cls(file=position.file, offset=position.end_offset)
         if (
             position.server_uuid == status.server_uuid
+            and status.tells_lengths
             and _marks_a_transaction(position)
             and _in_step(position.gtid_set)
         ):

@@ -30,6 +30,8 @@ _VARIABLES = (
     "gtid_strict_mode",
 )
 DAY = 86_400
+_LENGTHS = (8, 0, 2)
+"""From this MySQL on a GTID event tells how long its transaction is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,11 @@ class ServerStatus:
     def by_gtid(self) -> bool:
         """Whether a dump can start from a GTID set; in every other mode by file and position only."""
         return self.gtid_mode == "ON" or self.flavour == "mariadb"
+
+    @property
+    def tells_lengths(self) -> bool:
+        """Whether one can pass over a transaction by what its first event says (Decoder.pass_over)."""
+        return self.flavour == "mariadb" or self.version >= _LENGTHS
 
     @property
     def product(self) -> str:
@@ -204,10 +211,15 @@ def advise(status: ServerStatus) -> list[str]:
         advice.append(
             f"binlog_row_image={status.row_image}: messages lack columns; {status.setting('binlog_row_image', 'FULL')}"
         )
-    if status.row_metadata != "FULL":
+    if not status.row_metadata:
         advice.append(
-            f"binlog_row_metadata={status.row_metadata or 'unknown'}: column names must be looked up and may be "
-            f"unknown after a DDL; {status.setting('binlog_row_metadata', 'FULL')}"
+            f"{status.product} {status.version_text} logs no column names: they must be looked up and may be unknown"
+            " after a DDL"
+        )
+    elif status.row_metadata != "FULL":
+        advice.append(
+            f"binlog_row_metadata={status.row_metadata}: column names must be looked up and may be unknown after a DDL; "
+            f"{status.setting('binlog_row_metadata', 'FULL')}"
         )
     if not status.by_gtid:
         advice.append(f"gtid_mode={status.gtid_mode or 'unknown'}: positions hold on this server only, no failover")
