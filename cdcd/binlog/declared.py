@@ -6,9 +6,9 @@ from cdcd.binlog.charsets import charset_of
 from cdcd.binlog.schema import Column
 from cdcd.errors import UnsupportedEvent
 
-_PLAIN = {7: "timestamp", 10: "date", 11: "time", 12: "datetime", 13: "year", 14: "date", 245: "json"}
+_PLAIN = {10: "date", 13: "year", 14: "date", 245: "json"}
 _NUMBERS = {1: "tinyint", 2: "smallint", 3: "int", 4: "float", 5: "double", 8: "bigint", 9: "mediumint"}
-_FRACTIONAL = {17: "timestamp", 18: "datetime", 19: "time"}
+_FRACTIONAL = {7: "timestamp", 12: "datetime", 11: "time", 17: "timestamp", 18: "datetime", 19: "time"}
 _TEXT = {15: "varchar", 253: "varchar", 254: "char"}
 _BYTES = {15: "varbinary", 253: "varbinary", 254: "binary"}
 _SIZES = {1: "tiny", 2: "", 3: "medium", 4: "long"}

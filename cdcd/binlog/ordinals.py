@@ -23,9 +23,9 @@ class Ordinals:
         self._noted: set[str] = set()
 
     def names_for(self, schema: TableSchema, file: str, offset: int) -> TableSchema:
-        """Raises FindingError (`schema-unknown`) where the binlog does not even say what text is written in, or which
-        integers have a sign.
-        """
+        """Raises FindingError (`schema-unknown`) where the binlog does not even say how values are to be read."""
+        if not schema.measured:
+            raise FindingError(_unmeasured(schema, file, offset))
         if any(map(_is_text, schema.columns)) or (not schema.signs and any(map(_is_integer, schema.columns))):
             raise FindingError(_undescribed(schema, file, offset))
         if schema.name not in self._noted:
@@ -51,6 +51,14 @@ def _numbered(number: int, column: Column) -> Column:
     if column.type in {_ENUM, _SET} and column.meta in _INTEGERS:
         return Column(f"@{number}", _INTEGERS[column.meta], 0, column.nullable, unsigned=True)
     return replace(column, name=f"@{number}")
+
+
+def _unmeasured(schema: TableSchema, file: str, offset: int) -> Finding:
+    what = (
+        f"{schema.name} at {file}:{offset}: the binlog does not say how long values of its TIMESTAMP, DATETIME or TIME "
+        "columns are (made by MariaDB before 10.1 or with mysql56_temporal_format=OFF)"
+    )
+    return Finding("schema-unknown", "operator", what, "Give its columns with --schema, or the server with --host")
 
 
 def _undescribed(schema: TableSchema, file: str, offset: int) -> Finding:

@@ -1,6 +1,10 @@
 """What a TABLE_MAP event says of a table, with or without names (`binlog_row_metadata` FULL or MINIMAL)."""
 
 from dataclasses import dataclass
+from typing import Final
+
+UNSAID: Final = -1
+"""A column's `meta` that the binlog does not carry, though values cannot be read without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +17,8 @@ class Column:
     """Binlog type code; a CHAR-like column is told apart: 247 ENUM, 248 SET, 254 CHAR/BINARY."""
     meta: int
     """The type's metadata: VARCHAR, VAR_STRING, CHAR: longest value in bytes; BLOB, JSON, GEOMETRY, VECTOR: bytes of
-    the length prefix; TIMESTAMP2, DATETIME2, TIME2: fractional digits; NEWDECIMAL: precision << 8 | scale;
+    the length prefix; TIMESTAMP2, DATETIME2, TIME2 and, of old tables of MariaDB, TIMESTAMP, DATETIME, TIME: fractional
+    digits (of the old ones UNSAID until information_schema was asked); NEWDECIMAL: precision << 8 | scale;
     BIT: number of bits; ENUM, SET: bytes of a value; FLOAT, DOUBLE: bytes of a value; else 0."""
     nullable: bool
     unsigned: bool = False
@@ -44,6 +49,11 @@ class TableSchema:
     """Hash of everything of the TABLE_MAP but its id."""
     signs: bool = True
     """Whether it says which numbers are unsigned: MySQL before 8.0 and MariaDB's `binlog_row_metadata=NO_LOG` say nothing."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether the length of each value is known."""
+        return all(column.meta != UNSAID for column in self.columns)
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Column names for table maps without them (binlog_row_metadata=MINIMAL), never guessed (binlog.md section 11)."""
+"""What table maps do not say: column names (binlog_row_metadata=MINIMAL), digits of MariaDB's old temporal types. Never guessed."""
 
 from cdcd.binlog.schema import TableSchema
 from cdcd.errors import Finding, FindingError
@@ -8,7 +8,12 @@ from cdcd.mysql.scan import Watch, unwatched
 from cdcd.mysql.server import read_end, read_version
 from cdcd.mysql.table_definition import TableDefinition, read_definition
 
+_UNNAMED = "the binlog does not name its columns"
 _REMEDY = "Set binlog_row_metadata=FULL on the source, then begin anew behind this place, or leave the table out (tables.exclude)"
+_UNMEASURED = "the binlog does not say how long values of its old TIMESTAMP, DATETIME or TIME columns are"
+_REBUILD = (
+    "Rebuild the table (ALTER TABLE ... FORCE, with mysql56_temporal_format=ON), then begin anew behind this place"
+)
 
 
 class SchemaLookup:
@@ -19,7 +24,7 @@ class SchemaLookup:
         self._history = DdlHistory(endpoint, watch)
 
     def names_for(self, schema: TableSchema, file: str, offset: int) -> TableSchema:
-        """`schema` with names, labels and key, for a table map in the transaction that starts at `file`:`offset`.
+        """`schema` with names, labels, key and digits, for a table map in the transaction that starts at `file`:`offset`.
 
         Today's names are the event's if the table's shape is the same and no statement may have changed the table
         from there to the place where it was read. Raises FindingError: `schema-unknown` (operator) where that cannot be
@@ -28,10 +33,10 @@ class SchemaLookup:
         definition, seen_at = self._read(schema)
         for ddl in self._history.between((file, offset), seen_at):
             if ddl.may_touch(schema.database, schema.table):
-                why = f"the binlog does not name its columns, and {ddl} may have changed the table since"
+                why = f"{_lack(schema)}, and {ddl} may have changed the table since"
                 raise _unknown(schema, file, offset, why)
         if definition is None:
-            raise _unknown(schema, file, offset, "the binlog does not name its columns, and the table is gone")
+            raise _unknown(schema, file, offset, f"{_lack(schema)}, and the table is gone")
         if difference := definition.difference(schema):
             raise _unknown(schema, file, offset, difference)
         return definition.name(schema)
@@ -43,5 +48,10 @@ class SchemaLookup:
             return definition, read_end(connection, read_version(connection))
 
 
+def _lack(schema: TableSchema) -> str:
+    return _UNNAMED if schema.measured else _UNMEASURED
+
+
 def _unknown(schema: TableSchema, file: str, offset: int, why: str) -> FindingError:
-    return FindingError(Finding("schema-unknown", "operator", f"{schema.name} at {file}:{offset}: {why}", _REMEDY))
+    remedy = _REMEDY if schema.measured else _REBUILD
+    return FindingError(Finding("schema-unknown", "operator", f"{schema.name} at {file}:{offset}: {why}", remedy))

@@ -7,7 +7,7 @@ from typing import Any
 
 from cdcd.binlog.charsets import charset_of
 from cdcd.binlog.declared import declared_type, geometry_kind
-from cdcd.binlog.schema import Column, TableSchema
+from cdcd.binlog.schema import UNSAID, Column, TableSchema
 from cdcd.errors import FindingError, UnsupportedEvent
 from cdcd.mysql.connection import Connection, quote_identifier
 from cdcd.mysql.findings import error_code
@@ -43,7 +43,9 @@ _FRACTIONAL = {"timestamp": 17, "datetime": 18, "time": 19}
 _SIGNED = frozenset({1, 2, 3, 4, 5, 8, 9, _DECIMAL})
 _CHARACTER = frozenset({_VARCHAR, _STRING, _BLOB, _VECTOR})
 _OLD_TEMPORALS = {7: 17, 12: 18, 11: 19}
-"""Types of columns made before MySQL 5.6, which information_schema shows like the new ones."""
+"""Types of columns made before MySQL 5.6, which information_schema shows like the new ones; MariaDB tells them apart."""
+_OLD_IN_MARIADB = " /* mariadb-5.3 */"
+_OLD_FRACTIONAL = {"timestamp": 7, "datetime": 12, "time": 11}
 _NO_SUCH_TABLE = frozenset({1049, 1146})
 _ESCAPES = {"n": "\n", "r": "\r", "0": "\0", "t": "\t", "Z": "\x1a", "b": "\b"}
 _LABEL = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
@@ -55,6 +57,11 @@ SELECT column_name AS name, data_type AS data, column_type AS declared, characte
        collation_name AS collation, is_nullable AS nullable, extra AS extra
 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position
 """
+_COLLATIONS = """
+SELECT collation_name, id FROM information_schema.collations WHERE id IS NOT NULL
+/*M!101001 UNION SELECT full_collation_name, id FROM information_schema.collation_character_set_applicability */
+"""
+"""MariaDB has had collations that are shared by character sets since 10.10.1: columns show full names."""
 _SHOW_GENERATED_KEYS = "SET /*!80030 SESSION show_gipk_in_create_table_and_information_schema = ON, */ @cdcd = 1"
 """A server may hide generated invisible primary keys from information_schema; the binlog never does."""
 _KEY = """
@@ -80,9 +87,10 @@ class TableDefinition:
         return ""
 
     def name(self, schema: TableSchema) -> TableSchema:
-        """`schema` with the names, labels and key of this definition; only where nothing differs."""
+        """`schema` with what it lacks of names, labels, key and digits from this definition; only where nothing differs."""
         columns = tuple(map(_with_names, schema.columns, self.columns))
-        return replace(schema, columns=columns, key=self.key, named=True, signs=True)
+        key = schema.key if schema.named else self.key
+        return replace(schema, columns=columns, key=key, named=True, signs=True)
 
 
 def read_definition(connection: Connection, database: str, table: str) -> TableDefinition | None:
@@ -92,7 +100,7 @@ def read_definition(connection: Connection, database: str, table: str) -> TableD
     if not rows:
         _refuse_unreadable(connection, database, table)
         return None
-    collations: dict[str, int] = dict(connection.rows("SELECT collation_name, id FROM information_schema.collations"))
+    collations: dict[str, int] = dict(connection.rows(_COLLATIONS))
     return definition_of(rows, collations, [name for (name,) in connection.rows(_KEY, (database, table))])
 
 
@@ -140,7 +148,8 @@ def _binlog_type(row: dict[str, Any]) -> tuple[int, int]:
     if data in _FIXED:
         return _FIXED[data]
     if data in _FRACTIONAL:
-        return _FRACTIONAL[data], row["fraction"]
+        kinds = _OLD_FRACTIONAL if str(row["declared"]).endswith(_OLD_IN_MARIADB) else _FRACTIONAL
+        return kinds[data], row["fraction"]
     if data in _OF_OCTETS:
         return _OF_OCTETS[data], row["octets"]
     if data == "decimal":
@@ -176,10 +185,10 @@ def _collation(kind: int, name: str | None, collations: dict[str, int]) -> int:
 
 
 def _agree(logged: Column, present: Column, signs: bool) -> bool:
-    kind = _OLD_TEMPORALS.get(logged.type, logged.type)
+    kind = present.type
     return (
-        kind == present.type
-        and (logged.type != kind or logged.meta == present.meta)
+        (logged.type == kind or _OLD_TEMPORALS.get(logged.type) == kind)
+        and logged.meta in ({UNSAID, present.meta} if logged.type == kind else {present.meta})
         and logged.nullable == present.nullable
         and (not signs or kind not in _SIGNED or logged.unsigned == present.unsigned)
         and (kind not in _CHARACTER or logged.collation in {0, present.collation})
@@ -191,10 +200,11 @@ def _agree(logged: Column, present: Column, signs: bool) -> bool:
 def _with_names(logged: Column, present: Column) -> Column:
     return replace(
         logged,
-        name=present.name,
+        name=logged.name or present.name,
+        meta=present.meta,
         unsigned=present.unsigned,
         collation=logged.collation or present.collation,
-        labels=present.labels,
+        labels=logged.labels or present.labels,
         visible=present.visible,
         declared=present.declared,
     )

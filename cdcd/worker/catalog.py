@@ -15,10 +15,10 @@ Place = tuple[str, int]
 
 
 class Names(Protocol):
-    """Where column names come from that the binlog does not carry (`binlog_row_metadata=MINIMAL`)."""
+    """Where comes from what the binlog does not carry: names (`binlog_row_metadata=MINIMAL`), digits of old temporal types."""
 
     def names_for(self, schema: TableSchema, file: str, offset: int) -> TableSchema:
-        """The schema with names that hold at that place; FindingError (operator) where they cannot be known."""
+        """The schema completed with what holds at that place; FindingError (operator) where that cannot be known."""
 
 
 class Catalog:
@@ -38,14 +38,17 @@ class Catalog:
         self.place: Callable[[], Place] = lambda: ("", 0)
         """Where the decoder's transaction starts; set by whoever makes it."""
 
-    def __call__(self, schema: TableSchema) -> Plan | None:
-        """The table's plan, None for one to leave out. Raises FindingError and UnsupportedEvent."""
-        if not self._tables.matches(schema.database, schema.table):
+    def __call__(self, schema: TableSchema) -> Plan | TableSchema | None:
+        """The table's plan; for one to leave out None, or how its rows are read. Raises FindingError and UnsupportedEvent."""
+        wanted = self._tables.matches(schema.database, schema.table)
+        if not wanted and schema.measured:
             return None
-        self.seen.add(schema.name)
-        if not schema.named:
+        if not (schema.named and schema.measured):
             schema = self._names.names_for(schema, *self.place())
             self._looked_up.add((schema.database, schema.table))
+        if not wanted:
+            return schema
+        self.seen.add(schema.name)
         return compile_plan(schema, self._template, self._route(schema), self._keying)
 
     def doubtful(self, statement: Statement) -> set[tuple[str, str]]:

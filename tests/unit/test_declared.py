@@ -85,3 +85,15 @@ def test_the_binlog_is_right_where_they_differ(what: Column, declared: str, buil
 def test_unknown_type() -> None:
     with pytest.raises(UnsupportedEvent, match="99"):
         declared_type(column(99))
+
+
+@pytest.mark.parametrize("declared", ["geometrycollection", "geomcollection"])
+@pytest.mark.parametrize("geometry", [0, 7])
+def test_both_spellings_of_a_geometry_collection(declared: str, geometry: int) -> None:
+    found = declared_type(dataclasses.replace(column(255, 4, geometry=geometry), declared=declared))
+    assert found == declared
+
+
+def test_digits_of_old_types_without_the_comment() -> None:
+    found = declared_type(dataclasses.replace(column(11, 3), declared="time(3) /* mariadb-5.3 */"))
+    assert found == "time(3)"

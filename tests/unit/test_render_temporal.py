@@ -107,3 +107,24 @@ def test_types_of_old_tables() -> None:
     assert text(DATETIME, bytes(8)) == "0000-00-00 00:00:00"
     assert text(TIME, (-8385959).to_bytes(3, "little", signed=True)) == "-838:59:59"
     assert text(TIME, (10203).to_bytes(3, "little")) == "01:02:03"
+
+
+@pytest.mark.parametrize(
+    ("type_", "digits", "raw", "shown"),
+    # As MariaDB 10.5 logs them with mysql56_temporal_format=OFF.
+    [
+        (TIMESTAMP, 0, "a55d0d5e", "2020-01-02 03:04:05"),
+        (TIMESTAMP, 3, "5e0d5da502a6", "2020-01-02 03:04:05.678"),
+        (DATETIME, 2, "069a810a46b7", "2020-01-02 03:04:05.67"),
+        (TIME, 0, "25d8ff", "-01:02:03"),
+        (TIME, 6, "02be5fef0aeb", "-01:02:03.456789"),
+    ],
+)
+def test_fractions_in_old_tables_of_mariadb(type_: int, digits: int, raw: str, shown: str) -> None:
+    assert text(type_, bytes.fromhex(raw), digits) == shown
+
+
+@pytest.mark.parametrize(("type_", "size"), [(TIMESTAMP, 6), (DATETIME, 7), (TIME, 5)])
+def test_zero_with_a_fraction_in_old_tables_of_mariadb(type_: int, size: int) -> None:
+    raw = (3_020_400 * 10**3 if type_ == TIME else 0).to_bytes(size, "big")
+    assert text(type_, raw, 3) == ("00:00:00.000" if type_ == TIME else "0000-00-00 00:00:00.000")

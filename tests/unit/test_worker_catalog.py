@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from cdcd.binlog.core.native import Route, Statement
-from cdcd.binlog.schema import Column, TableSchema
+from cdcd.binlog.core.native import Plan, Route, Statement
+from cdcd.binlog.schema import UNSAID, Column, TableSchema
 from cdcd.config.tables import TableFilter
 from cdcd.errors import Finding, FindingError
 from cdcd.formats.canal import CANAL_JSON
@@ -53,7 +53,7 @@ def statement(sql: str, database: str = "shop", status: bytes = b"") -> Statemen
 def test_included_tables_get_a_plan() -> None:
     names = Names()
     plan = a_catalog(names)(schema())
-    assert plan is not None
+    assert isinstance(plan, Plan)
     assert (plan.route.topic, plan.schema.columns[0].name) == ("shop.orders", "id")
     assert names.asked == []
 
@@ -70,7 +70,7 @@ def test_others_get_none(left_out: TableSchema) -> None:
 def test_names_are_looked_up_for_the_place_of_the_event() -> None:
     names = Names()
     plan = a_catalog(names)(schema(named=False))
-    assert plan is not None
+    assert isinstance(plan, Plan)
     assert plan.schema.columns[0].name == "id"
     assert names.asked == [("shop.orders", "binlog.000002", 77)]
 
@@ -106,3 +106,23 @@ def test_names_from_the_binlog_are_never_doubtful() -> None:
     catalog = a_catalog(Names())
     catalog(schema())
     assert catalog.doubtful(statement("ALTER TABLE orders RENAME COLUMN a TO b")) == set()
+
+
+def test_a_table_whose_values_cannot_be_measured_is_looked_up_even_if_it_is_left_out() -> None:
+    class Digits(Names):
+        def names_for(self, of: TableSchema, file: str, offset: int) -> TableSchema:
+            found = super().names_for(of, file, offset)
+            return replace(found, columns=(replace(found.columns[0], meta=3),))
+
+    names = Digits()
+    unmeasured = replace(schema(), columns=(Column("id", 11, UNSAID, nullable=True),))
+    plan = a_catalog(names)(unmeasured)
+    assert isinstance(plan, Plan)
+    assert plan.schema.columns[0].meta == 3
+    catalog = a_catalog(names, "shop.*", exclude=("*.orders",))
+    left_out = catalog(unmeasured)
+    assert isinstance(left_out, TableSchema)
+    assert left_out.measured
+    assert len(names.asked) == 2
+    assert catalog.seen == set()
+    assert catalog.doubtful(statement("ALTER TABLE orders FORCE")) == {("shop", "orders")}

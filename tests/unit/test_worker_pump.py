@@ -54,7 +54,7 @@ def a_pump(
     router = Router("orders", settings, lambda _, partitions: partitions, {}, print, shared=False)
     catalog = Catalog(tables, CANAL_JSON, Keying(shared=False), router, cast(Any, None))
 
-    def ask(schema: TableSchema) -> Plan | None:
+    def ask(schema: TableSchema) -> Plan | TableSchema | None:
         if slow_names and schema.table == "slow":
             raise Stopped("asked to stop during a look-up")
         return catalog(schema)

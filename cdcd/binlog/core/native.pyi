@@ -103,7 +103,8 @@ Run: TypeAlias = tuple[str, int, list[bytes | None], list[bytes], list[bytes]]
 class Decoder:
     """One dump's state machine. Feed it the socket's bytes from the dump command's answer on.
 
-    `catalog` is asked once for each distinct TABLE_MAP: a Plan for a table to publish, None for one to leave out.
+    `catalog` is asked once for each distinct TABLE_MAP: a Plan for a table to publish, None for one to leave out, or a
+    TableSchema to leave it out and to know by that how long its values are (where TableSchema.measured is false).
     Without a catalog rows are stepped over unread (scans: transactions, statements and positions only).
     `inflate(compression, data)` yields the pieces of a compressed transaction; only scans can do without.
     `id_prefix`: give each message an identity `<prefix>;<seq>;<transaction>` (for headers).
@@ -111,7 +112,7 @@ class Decoder:
 
     def __init__(
         self,
-        catalog: Callable[[TableSchema], Plan | None] | None,
+        catalog: Callable[[TableSchema], Plan | TableSchema | None] | None,
         inflate: Callable[[int, bytes], Iterable[bytes]] | None = None,
         id_prefix: bytes | None = None,
     ) -> None: ...
@@ -138,7 +139,7 @@ class Decoder:
         """
     def forget(self, database: str, table: str) -> None:
         """Ask the catalog again for this table's next map (a DDL may have changed what names it)."""
-    def use(self, catalog: Callable[[TableSchema], Plan | None]) -> None:
+    def use(self, catalog: Callable[[TableSchema], Plan | TableSchema | None]) -> None:
         """Ask this catalog from the next transaction on, for every table. Between two transactions only; the messages so
         far have been taken.
         """

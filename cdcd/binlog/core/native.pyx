@@ -11,7 +11,7 @@ from sys import byteorder
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize, PyBytes_Size
 
 from cdcd.binlog.charsets import charset_of
-from cdcd.binlog.schema import Column, TableSchema
+from cdcd.binlog.schema import UNSAID, Column, TableSchema
 from cdcd.errors import MalformedEvent, UnsupportedEvent
 
 # Reading and writing.

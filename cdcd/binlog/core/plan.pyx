@@ -22,13 +22,27 @@ cdef dict FIXED_SIZES = {
 }
 
 
+cdef int old_temporal_bytes(int kind, int digits) except -1:
+    """TIMESTAMP, DATETIME, TIME of MariaDB before 10.1, with a fraction: whole numbers of 10^-digits seconds, except that
+    TIMESTAMP keeps its seconds apart (MariaDB source, sql/field.cc, Field_timestamp_hires ... Field_time_hires)."""
+    if not 1 <= digits <= 6:
+        raise UnsupportedEvent("the binlog does not say how many digits the fraction of an old TIMESTAMP, DATETIME or TIME has")
+    if kind == T_TIMESTAMP:
+        return 4 + (digits + 1) // 2
+    if kind == T_TIME:
+        return (4, 4, 5, 5, 5, 6)[digits - 1]
+    return (6, 6, 7, 7, 7, 8)[digits - 1]
+
+
 cdef Slot slot_of(column) except *:
     cdef Slot slot
     cdef int kind = column.type
     cdef int meta = column.meta
     slot.fixed = -1
     slot.prefix = 0
-    if kind in FIXED_SIZES:
+    if kind in (T_TIMESTAMP, T_DATETIME, T_TIME) and meta != 0:
+        slot.fixed = old_temporal_bytes(kind, meta)
+    elif kind in FIXED_SIZES:
         slot.fixed = FIXED_SIZES[kind]
     elif kind in (T_VARCHAR, T_VAR_STRING, T_STRING):
         slot.prefix = 1 if meta < 256 else 2

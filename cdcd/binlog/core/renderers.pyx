@@ -50,7 +50,7 @@ cdef Render simple_renderer(int type) noexcept:
 cdef bint meta_fits(int type, int meta) noexcept:
     """Whether the metadata is within what renderers rely on."""
     cdef int precision = meta >> 8, scale = meta & 0xFF
-    if type in (T_TIMESTAMP2, T_DATETIME2, T_TIME2):
+    if type in (T_TIMESTAMP2, T_DATETIME2, T_TIME2, T_TIMESTAMP, T_DATETIME, T_TIME):
         return 0 <= meta <= 6
     if type == T_NEWDECIMAL:
         return 0 < precision <= 65 and scale <= 30 and scale <= precision

@@ -41,6 +41,7 @@ cdef class Rows:
     cdef Value* after
     cdef Py_ssize_t room     # values that `before` and `after` have room for
     cdef int id_size
+    cdef bint mariadb
     cdef uint64_t done       # row changes and statements of the open transaction, before filters
     cdef uint64_t skip       # how many more of them were published before
     cdef uint64_t filtered
@@ -100,8 +101,13 @@ cdef class Rows:
             return table
         table = Table()
         table.map = map
-        table.schema = read_table_map(event.body, event.body_size, self.id_size)
-        table.plan = self.catalog(table.schema)
+        table.schema = read_table_map(event.body, event.body_size, self.id_size, self.mariadb)
+        answer = self.catalog(table.schema)
+        if isinstance(answer, TableSchema):
+            table.schema = answer
+        elif answer is not None:
+            table.plan = answer
+            table.schema = table.plan.schema
         table.layout = Layout(table.schema.columns)
         self.reserve(table.layout.n)
         if len(self.by_map) >= MOST_TABLES:

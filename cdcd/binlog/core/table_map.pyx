@@ -9,9 +9,11 @@ TWO_BYTES_OF_METADATA = frozenset((T_VARCHAR, T_VAR_STRING, T_BIT, T_NEWDECIMAL,
 ONE_BYTE_OF_METADATA = frozenset((T_FLOAT, T_DOUBLE, T_BLOB, T_TINY_BLOB, T_MEDIUM_BLOB, T_LONG_BLOB, T_JSON, T_GEOMETRY, T_VECTOR, T_TIMESTAMP2, T_DATETIME2, T_TIME2))
 
 
-cdef tuple read_metadata(Cursor* c, int kind):
+cdef tuple read_metadata(Cursor* c, int kind, bint mariadb):
     """(type, meta) of one column as cdcd.binlog.schema.Column has them; ENUM, SET and long CHAR are unpacked."""
     cdef cbyte* p
+    if mariadb and kind in (T_TIMESTAMP, T_DATETIME, T_TIME):
+        return kind, UNSAID
     if kind in ONE_BYTE_OF_METADATA:
         return kind, take(c, 1)[0]
     if kind not in TWO_BYTES_OF_METADATA:
@@ -119,8 +121,8 @@ cdef dict read_fields(Cursor* c, list kinds):
     return fields
 
 
-cdef object read_table_map(cbyte* body, Py_ssize_t size, int id_size):
-    """TABLE_MAP's body after its header, without checksum -> TableSchema (binlog.md section 7)."""
+cdef object read_table_map(cbyte* body, Py_ssize_t size, int id_size, bint mariadb):
+    """TABLE_MAP's body after its header, without checksum -> TableSchema."""
     cdef Cursor c = cursor(body, size)
     cdef Cursor types, metadata
     cdef Py_ssize_t n, i
@@ -136,7 +138,7 @@ cdef object read_table_map(cbyte* body, Py_ssize_t size, int id_size):
         raise ShortRead(f"a table of {n} columns")
     size_of_metadata = take_packed(&c)
     metadata = cursor(take(&c, size_of_metadata), size_of_metadata)
-    kinds = [read_metadata(&metadata, types.at[i]) for i in range(n)]
+    kinds = [read_metadata(&metadata, types.at[i], mariadb) for i in range(n)]
     nulls = take(&c, (n + 7) // 8)
     nullable = [bool(nulls[i // 8] & (1 << (i % 8))) for i in range(n)]
     fields = read_fields(&c, kinds)

@@ -128,13 +128,26 @@ cdef int render_timestamp2(Out* out, const ColumnPlan* column, cbyte* p, Py_ssiz
     return 0
 
 
-# The types of before MySQL 5.6.4, which live on in tables that were never rebuilt.
+# The types of before MySQL 5.6.4 and MariaDB 10.1, which live on in tables that were never rebuilt. Those of MariaDB may have
+# a fraction of `meta` digits; then they are whole numbers of its units, big-endian.
 
 cdef int render_timestamp(Out* out, const ColumnPlan* column, cbyte* p, Py_ssize_t n) except -1:
-    """Old TIMESTAMP: 4 bytes, little-endian."""
+    """Old TIMESTAMP: 4 bytes, little-endian; with a fraction 4 bytes and that, big-endian."""
+    cdef char* at
+    if column.meta:
+        sized(n, old_temporal_bytes(T_TIMESTAMP, column.meta))
+        at = write_timestamp(reserve(out, 32), <uint32_t>load_be(p, 4))
+        wrote(out, write_units(at, load_be(p + 4, n - 4), column.meta))
+        return 0
     sized(n, 4)
     wrote(out, write_timestamp(reserve(out, 24), load_u32(p)))
     return 0
+
+
+cdef inline char* write_units(char* at, uint64_t fraction, int digits) noexcept:
+    """`.` and `digits` digits of a fraction that counts in units of its last digit."""
+    at[0] = c'.'
+    return write_padded(at + 1, <uint32_t>(fraction % POWERS_OF_10[digits]), digits)
 
 
 cdef int render_datetime(Out* out, const ColumnPlan* column, cbyte* p, Py_ssize_t n) except -1:
@@ -142,6 +155,8 @@ cdef int render_datetime(Out* out, const ColumnPlan* column, cbyte* p, Py_ssize_
     cdef uint64_t v
     cdef uint32_t date, clock
     cdef char* at
+    if column.meta:
+        return render_datetime_units(out, column, p, n)
     sized(n, 8)
     v = load_u64(p)
     if v > 99991231235959ULL:
@@ -154,10 +169,29 @@ cdef int render_datetime(Out* out, const ColumnPlan* column, cbyte* p, Py_ssize_
     return 0
 
 
+cdef int render_datetime_units(Out* out, const ColumnPlan* column, cbyte* p, Py_ssize_t n) except -1:
+    """(((year * 13 + month) * 32 + day) * 24 + hour) * 3600 seconds and so on (MariaDB source, sql/compat56.cc, pack_time)."""
+    cdef uint64_t v, seconds, days
+    cdef char* at
+    sized(n, old_temporal_bytes(T_DATETIME, column.meta))
+    v = load_be(p, n)
+    seconds = v // POWERS_OF_10[column.meta]
+    days = seconds // 86400
+    if days // 32 // 13 > 9999:
+        raise ShortRead(f"DATETIME out of range: {v}")
+    at = write_date(reserve(out, 48), <uint32_t>(days // 32 // 13), <uint32_t>(days // 32 % 13), <uint32_t>(days % 32))
+    at[0] = c' '
+    at = write_clock(at + 1, <uint32_t>(seconds // 3600 % 24), <uint32_t>(seconds // 60 % 60), <uint32_t>(seconds % 60))
+    wrote(out, write_units(at, v, column.meta))
+    return 0
+
+
 cdef int render_time(Out* out, const ColumnPlan* column, cbyte* p, Py_ssize_t n) except -1:
     """Old TIME: the decimal number hhmmss in 3 bytes, signed."""
     cdef int32_t v
     cdef char* at
+    if column.meta:
+        return render_time_units(out, column, p, n)
     sized(n, 3)
     v = <int32_t>(load_u24(p) << 8) >> 8
     at = reserve(out, 16)
@@ -166,4 +200,24 @@ cdef int render_time(Out* out, const ColumnPlan* column, cbyte* p, Py_ssize_t n)
         at += 1
         v = -v
     wrote(out, write_clock(at, v // 10000, v // 100 % 100, v % 100))
+    return 0
+
+
+cdef int64_t TIME_ZERO = (838 * 60 + 59) * 60 + 59 + 1    # added, in seconds, so that no TIME is negative
+
+
+cdef int render_time_units(Out* out, const ColumnPlan* column, cbyte* p, Py_ssize_t n) except -1:
+    cdef int64_t v
+    cdef uint64_t seconds
+    cdef char* at
+    sized(n, old_temporal_bytes(T_TIME, column.meta))
+    v = <int64_t>load_be(p, n) - TIME_ZERO * <int64_t>POWERS_OF_10[column.meta]
+    at = reserve(out, 32)
+    if v < 0:
+        at[0] = c'-'
+        at += 1
+        v = -v
+    seconds = <uint64_t>v // POWERS_OF_10[column.meta]
+    at = write_clock(at, <uint32_t>(seconds // 3600), <uint32_t>(seconds // 60 % 60), <uint32_t>(seconds % 60))
+    wrote(out, write_units(at, <uint64_t>v, column.meta))
     return 0
