@@ -24,13 +24,16 @@ cdef class JsonNode:
     cdef bint is_array(self) noexcept:
         return self.type == JSONB_SMALL_ARRAY or self.type == JSONB_LARGE_ARRAY
 
-    cdef int find(self, bytes key) except -1:
+    cdef Py_ssize_t find(self, bytes key) except -1:
         """Where the key of an object stands, or would stand."""
-        return bisect_left(self.keys, (len(key), key), key=by_length)
-
-
-def by_length(bytes key):
-    return len(key), key
+        cdef Py_ssize_t low = 0, high = len(self.keys), middle
+        while low < high:
+            middle = (low + high) // 2
+            if precedes(self.keys[middle], key):
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
 
 cdef JsonNode json_node(uint8_t type, cbyte* p, cbyte* end):
@@ -111,31 +114,40 @@ cdef int take_apart(JsonNode node) except -1:
     cdef int width = 4 if node.type & 1 else 2
     cdef uint64_t count, i
     cdef Py_ssize_t budget
+    cdef bytes key, before = None
     cdef JsonNode member
     if node.data is None:
         return 0
     start = <cbyte*>PyBytes_AsString(node.data)
-    end = start + PyBytes_Size(node.data)
-    c = cursor(start, end - start)
+    budget = PyBytes_Size(node.data)
+    end = start + budget
+    c = cursor(start, budget)
     count = take_le(&c, width)
     take(&c, width)
     keys = values = c
     if node.is_object():
         take(&values, count * (2 + width))
-    budget = PyBytes_Size(node.data)
     node.keys, node.members = [], []
     for i in range(count):
         if node.is_object():
-            node.keys.append(json_key(&keys, start, end, width))
+            key = json_key(&keys, start, end, width)
+            if before is not None and not precedes(before, key):
+                malformed_json("keys out of order")
+            node.keys.append(key)
+            before = key
         member = json_member(&values, start, end, width)
         budget -= 1 + PyBytes_Size(member.data)
         if budget < 0:
             malformed_json("parts overlap")
         node.members.append(member)
-    if node.is_object() and any([by_length(a) >= by_length(b) for a, b in zip(node.keys, node.keys[1:])]):
-        malformed_json("keys out of order")
     node.data = None
     return 0
+
+
+cdef bint precedes(bytes a, bytes b) noexcept:
+    """The order of an object's keys: by length, then by bytes."""
+    cdef Py_ssize_t n = PyBytes_Size(a), m = PyBytes_Size(b)
+    return n < m or (n == m and memcmp(PyBytes_AsString(a), PyBytes_AsString(b), n) < 0)
 
 
 cdef bytes json_bytes(JsonNode node):
@@ -156,35 +168,57 @@ cdef bytes json_bytes(JsonNode node):
 
 cdef Py_ssize_t container_size(JsonNode node, int width) except -1:
     cdef JsonNode member
-    cdef Py_ssize_t size = 2 * width + len(node.members) * (1 + width)
+    cdef bytes key
+    cdef Py_ssize_t size = tables_size(node, width)
     if node.is_object():
-        size += len(node.keys) * (2 + width) + sum([len(key) for key in node.keys])
+        for key in node.keys:
+            size += PyBytes_Size(key)
     for member in node.members:
         if not is_inline(member.type, width == 4):
             size += PyBytes_Size(member.data)
     return size
 
 
+cdef Py_ssize_t tables_size(JsonNode node, int width) except -1:
+    """Count, size, table of keys, table of values."""
+    cdef Py_ssize_t n = len(node.members)
+    return 2 * width + n * (1 + width) + (n * (2 + width) if node.is_object() else 0)
+
+
+cdef inline char* store_le(char* at, uint64_t v, int n) noexcept:
+    cdef int i
+    for i in range(n):
+        at[i] = <char>(v >> (8 * i) & 0xFF)
+    return at + n
+
+
+cdef inline char* store_bytes(char* at, bytes data) noexcept:
+    memcpy(at, PyBytes_AsString(data), PyBytes_Size(data))
+    return at + PyBytes_Size(data)
+
+
 cdef bytes pack_container(JsonNode node, Py_ssize_t size, int width):
-    """Count, size, table of keys, table of values, keys, values; offsets count from the container's start."""
-    cdef list heads = [len(node.members).to_bytes(width, "little"), size.to_bytes(width, "little")]
-    cdef list tails = []
-    cdef Py_ssize_t at = 2 * width + len(node.members) * (1 + width)
+    """Its tables, then what they point to: `size` bytes in all. Offsets count from the container's start."""
+    cdef bytes packed = PyBytes_FromStringAndSize(NULL, size)
+    cdef char* start = PyBytes_AsString(packed)
+    cdef char* tail = start + tables_size(node, width)
+    cdef char* head = store_le(store_le(start, len(node.members), width), size, width)
     cdef JsonNode member
+    cdef bytes key
     if node.is_object():
-        at += len(node.keys) * (2 + width)
         for key in node.keys:
-            heads.append(at.to_bytes(width, "little") + len(key).to_bytes(2, "little"))
-            tails.append(key)
-            at += len(key)
+            head = store_le(store_le(head, tail - start, width), PyBytes_Size(key), 2)
+            tail = store_bytes(tail, key)
     for member in node.members:
+        head = store_le(head, member.type, 1)
         if is_inline(member.type, width == 4):
-            heads.append(bytes([member.type]) + member.data.ljust(width, b"\0"))
-            continue
-        heads.append(bytes([member.type]) + at.to_bytes(width, "little"))
-        tails.append(member.data)
-        at += PyBytes_Size(member.data)
-    return b"".join(heads) + b"".join(tails)
+            memset(head, 0, width)
+            store_bytes(head, member.data)
+            head += width
+        else:
+            head = store_le(head, tail - start, width)
+            tail = store_bytes(tail, member.data)
+    return packed
 
 
 # ---------------------------------------------------------------- paths and changes
@@ -198,6 +232,8 @@ cdef list path_legs(bytes path):
         if found is None or len(legs) == JSON_DEPTH:
             malformed_json(f"path {path!r}")
         name, index, last, before_last = found.groups()
+        if name is not None and len(name) > 0xFFFF:
+            malformed_json("a name of more than 65535 bytes")
         legs.append(path_name(name) if name is not None else (last is not None, int(index or before_last or 0)))
         at = found.end()
     if path[:1] != b"$" or not legs:

@@ -4,7 +4,6 @@
 import json
 import re
 import zlib
-from bisect import bisect_left
 from hashlib import blake2b
 from sys import byteorder
 
