@@ -49,6 +49,8 @@ def declared_type(column: Column) -> str:
 
 
 def _built(column: Column) -> str:
+    if column.form:
+        return f"vector({column.meta // 4})" if column.form == "vector" else column.form
     if column.type in _PLAIN:
         return _PLAIN[column.type]
     if column.type in _NUMBERS:

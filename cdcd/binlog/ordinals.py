@@ -26,6 +26,8 @@ class Ordinals:
         """Raises FindingError (`schema-unknown`) where the binlog does not even say how values are to be read."""
         if not schema.measured:
             raise FindingError(_unmeasured(schema, file, offset))
+        if schema.named:
+            return self._as_logged(schema)
         if any(map(_is_text, schema.columns)) or (not schema.signs and any(map(_is_integer, schema.columns))):
             raise FindingError(_undescribed(schema, file, offset))
         if schema.name not in self._noted:
@@ -36,6 +38,15 @@ class Ordinals:
             )
         columns = tuple(_numbered(number, column) for number, column in enumerate(schema.columns, 1))
         return replace(schema, columns=columns, named=True)
+
+    def _as_logged(self, schema: TableSchema) -> TableSchema:
+        if schema.name not in self._noted:
+            self._noted.add(schema.name)
+            self._note(
+                f"{schema.name}: MariaDB logs UUID, INET4, INET6 and VECTOR as BINARY and VARBINARY: columns that may be "
+                "such are shown as bytes. --host tells which they are"
+            )
+        return schema
 
 
 def _is_text(column: Column) -> bool:

@@ -1,10 +1,17 @@
 """What a TABLE_MAP event says of a table, with or without names (`binlog_row_metadata` FULL or MINIMAL)."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 UNSAID: Final = -1
 """A column's `meta` that the binlog does not carry, though values cannot be read without it."""
+
+Form = Literal["", "uuid", "inet4", "inet6", "vector"]
+"""Column types that MariaDB logs as BINARY and VARBINARY."""
+
+_VARCHAR, _STRING, _BINARY = 15, 254, 63
+_FORM_SIZES = frozenset({4, 16})
+_VECTORS = (11, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,10 @@ class Column:
     visible: bool = True
     declared: str = ""
     """COLUMN_TYPE of information_schema where it was read; the binlog does not carry it."""
+    compressed: bool = False
+    """MariaDB's COMPRESSED: `type` and `meta` are those of the column without it."""
+    form: Form = ""
+    """MariaDB: what the bytes of a binary column are; only information_schema tells, where `TableSchema.complete` is false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,20 @@ class TableSchema:
     """Hash of everything of the TABLE_MAP but its id."""
     signs: bool = True
     """Whether it says which numbers are unsigned: MySQL before 8.0 and MariaDB's `binlog_row_metadata=NO_LOG` say nothing."""
+    mariadb: tuple[int, ...] = ()
+    """Version of the MariaDB that wrote it; empty for MySQL."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing that is needed has to be looked up in information_schema."""
+        return self.named and self.measured and not (self.mariadb and any(map(self._ambiguous, self.columns)))
+
+    def _ambiguous(self, column: Column) -> bool:
+        """MariaDB does not tell UUID, INET4 and INET6 from BINARY, nor VECTOR from VARBINARY."""
+        if column.form or column.collation != _BINARY:
+            return False
+        vector = column.type == _VARCHAR and column.meta % 4 == 0 and self.mariadb >= _VECTORS
+        return vector or (column.type == _STRING and column.meta in _FORM_SIZES)
 
     @property
     def measured(self) -> bool:

@@ -42,6 +42,7 @@ _OTHERS = {
     255: 2004,  # GEOMETRY
 }  # fmt: skip
 _TEXTS = {15: 12, 253: 12, 254: 1, 252: 2005}  # VARCHAR, VAR_STRING, CHAR, TEXT
+_VARCHAR = 15
 _BINARY = 2004
 _BINARY_COLLATION = 63
 
@@ -59,6 +60,8 @@ _DDL_TYPES = {
 
 def sql_type(column: Column) -> int:
     """The java.sql.Types code of a column, constant for all its values."""
+    if column.form:
+        return _TEXTS[_VARCHAR]
     if column.type in _NUMBERS:
         return _NUMBERS[column.type][column.unsigned]
     if column.type in _TEXTS:

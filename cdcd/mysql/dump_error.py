@@ -17,6 +17,15 @@ _SET_POSITION = (
 )
 _CAUSES: tuple[tuple[str, str, FindingClass, str], ...] = (
     (r"purged required binary logs|has purged binary logs", "position-purged", "operator", _SET_POSITION),
+    # MariaDB, where its own check of a position says more than numbers can (cdcd/mysql/mariadb.py).
+    (r"could not find GTID state requested", "position-purged", "operator", _SET_POSITION),
+    (r"GTID .* not in the master's binlog\. Since", "position-ahead", "operator", _SET_POSITION),
+    (
+        r"GTID .* not in the master's binlog",
+        "source-behind",
+        "retry",
+        "Wait until that server has it; if it never does, it lacks what was published: use another",
+    ),
     (r"could not find first log file", "binlog-file-missing", "operator", _SET_POSITION),
     (r"has more GTIDs than", "position-ahead", "operator", _SET_POSITION),
     (r"old binary log without GTIDs", "position-purged", "operator", _SET_POSITION),

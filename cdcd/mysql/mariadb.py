@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from cdcd.binlog.mariadb_gtid import BinlogState, MariadbPosition
-from cdcd.errors import Finding
+from cdcd.errors import Finding, FindingError
 from cdcd.mysql.connection import Connection
 
 FIRST_EVENT = 4
+_ATTEMPTS = 3
+"""The oldest file may be purged between two questions."""
 OLDEST_TESTED = (10, 5)
 _LOSES = (
     "Read from a server that still has them, or give them up: load the tables anew and set the position to a later one. "
@@ -26,19 +28,23 @@ class BinlogGtids:
 
 def read_binlog_gtids(connection: Connection) -> BinlogGtids:
     """Raises FindingError. Needs REPLICATION CLIENT (BINLOG MONITOR)."""
-    before = None
-    while before is None:
+    before = _before_oldest(connection)
+    row = connection.row("SELECT @@global.gtid_binlog_state")
+    assert row is not None
+    return BinlogGtids(BinlogState(_text(row[0])), MariadbPosition.parse(before))
+
+
+def _before_oldest(connection: Connection) -> str:
+    for _ in range(_ATTEMPTS):
         # Cheaper than SHOW BINARY LOGS, which opens all files.
         first = connection.row("SHOW BINLOG EVENTS LIMIT 1")
         if first is None:
-            before = ""
-            break
-        # NULL for a file that was purged meanwhile.
-        row = connection.row("SELECT BINLOG_GTID_POS(%s, %s)", (first[0], FIRST_EVENT))
-        before = None if row is None or row[0] is None else str(row[0])
-    state = connection.row("SELECT @@global.gtid_binlog_state")
-    assert state is not None
-    return BinlogGtids(BinlogState(_text(state[0])), MariadbPosition.parse(_text(before)))
+            return ""
+        found = connection.row("SELECT BINLOG_GTID_POS(%s, %s)", (first[0], FIRST_EVENT))
+        if found is not None and found[0] is not None:
+            return _text(found[0])
+    what = f"MariaDB at {connection.endpoint} does not say which GTIDs are before its oldest binlog"
+    raise FindingError(Finding("source-error", "retry", what, "See the server's error log; cdcd tries again"))
 
 
 def check_gtids(known: MariadbPosition, gtids: BinlogGtids, source: str, server_id: int) -> Finding | None:

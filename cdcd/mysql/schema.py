@@ -1,4 +1,6 @@
-"""What table maps do not say: column names (binlog_row_metadata=MINIMAL), digits of MariaDB's old temporal types. Never guessed."""
+"""What table maps do not say: column names (binlog_row_metadata=MINIMAL), which bytes of MariaDB are a UUID or an address, digits of its
+old temporal types. Never guessed.
+"""
 
 from cdcd.binlog.schema import TableSchema
 from cdcd.errors import Finding, FindingError
@@ -10,6 +12,8 @@ from cdcd.mysql.table_definition import TableDefinition, read_definition
 
 _UNNAMED = "the binlog does not name its columns"
 _REMEDY = "Set binlog_row_metadata=FULL on the source, then begin anew behind this place, or leave the table out (tables.exclude)"
+_AMBIGUOUS = "the binlog does not tell UUID, INET4 and INET6 from BINARY, nor VECTOR from VARBINARY"
+_ONWARDS = "Begin anew behind this place, or leave the table out (tables.exclude)"
 _UNMEASURED = "the binlog does not say how long values of its old TIMESTAMP, DATETIME or TIME columns are"
 _REBUILD = (
     "Rebuild the table (ALTER TABLE ... FORCE, with mysql56_temporal_format=ON), then begin anew behind this place"
@@ -49,9 +53,11 @@ class SchemaLookup:
 
 
 def _lack(schema: TableSchema) -> str:
-    return _UNNAMED if schema.measured else _UNMEASURED
+    if not schema.measured:
+        return _UNMEASURED
+    return _AMBIGUOUS if schema.named else _UNNAMED
 
 
 def _unknown(schema: TableSchema, file: str, offset: int, why: str) -> FindingError:
-    remedy = _REMEDY if schema.measured else _REBUILD
+    remedy = _REBUILD if not schema.measured else _ONWARDS if schema.named else _REMEDY
     return FindingError(Finding("schema-unknown", "operator", f"{schema.name} at {file}:{offset}: {why}", remedy))

@@ -7,7 +7,7 @@ from typing import Any
 
 from cdcd.binlog.charsets import charset_of
 from cdcd.binlog.declared import declared_type, geometry_kind
-from cdcd.binlog.schema import UNSAID, Column, TableSchema
+from cdcd.binlog.schema import UNSAID, Column, Form, TableSchema
 from cdcd.errors import FindingError, UnsupportedEvent
 from cdcd.mysql.connection import Connection, quote_identifier
 from cdcd.mysql.findings import error_code
@@ -42,6 +42,8 @@ _OF_OCTETS = {"char": _STRING, "binary": _STRING, "varchar": _VARCHAR, "varbinar
 _FRACTIONAL = {"timestamp": 17, "datetime": 18, "time": 19}
 _SIGNED = frozenset({1, 2, 3, 4, 5, 8, 9, _DECIMAL})
 _CHARACTER = frozenset({_VARCHAR, _STRING, _BLOB, _VECTOR})
+_FORMS: dict[str, tuple[Form, int]] = {"uuid": ("uuid", 16), "inet6": ("inet6", 16), "inet4": ("inet4", 4)}
+"""MariaDB: DATA_TYPE -> what its bytes are and how many."""
 _OLD_TEMPORALS = {7: 17, 12: 18, 11: 19}
 """Types of columns made before MySQL 5.6, which information_schema shows like the new ones; MariaDB tells them apart."""
 _OLD_IN_MARIADB = " /* mariadb-5.3 */"
@@ -54,7 +56,8 @@ _ESCAPED = re.compile(r"''|\\(.)", re.DOTALL)
 _COLUMNS = """
 SELECT column_name AS name, data_type AS data, column_type AS declared, character_octet_length AS octets,
        numeric_precision AS digits, numeric_scale AS scale, datetime_precision AS fraction,
-       collation_name AS collation, is_nullable AS nullable, extra AS extra
+       collation_name AS collation, is_nullable AS nullable, extra AS extra,
+       VERSION() LIKE '%%MariaDB%%' AS mariadb
 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position
 """
 _COLLATIONS = """
@@ -67,6 +70,13 @@ _SHOW_GENERATED_KEYS = "SET /*!80030 SESSION show_gipk_in_create_table_and_infor
 _KEY = """
 SELECT column_name FROM information_schema.statistics
 WHERE table_schema = %s AND table_name = %s AND index_name = 'PRIMARY' ORDER BY seq_in_index
+"""
+
+_HIDDEN_PERIODS = """
+SELECT 1 FROM information_schema.tables AS t
+WHERE table_schema = %s AND table_name = %s AND table_type = 'SYSTEM VERSIONED' /*M! AND NOT EXISTS (
+  SELECT 1 FROM information_schema.columns AS c
+  WHERE c.table_schema = t.table_schema AND c.table_name = t.table_name AND generation_expression = 'ROW START') */
 """
 
 
@@ -101,7 +111,19 @@ def read_definition(connection: Connection, database: str, table: str) -> TableD
         _refuse_unreadable(connection, database, table)
         return None
     collations: dict[str, int] = dict(connection.rows(_COLLATIONS))
-    return definition_of(rows, collations, [name for (name,) in connection.rows(_KEY, (database, table))])
+    key = [name for (name,) in connection.rows(_KEY, (database, table))]
+    found = definition_of(rows, collations, key)
+    return with_periods(found) if connection.rows(_HIDDEN_PERIODS, (database, table)) else found
+
+
+def with_periods(definition: TableDefinition) -> TableDefinition:
+    """With the two columns that MariaDB adds to a table WITH SYSTEM VERSIONING, and hides, unless it names its own.
+
+    The end of a row's time is part of the key.
+    """
+    start, end = (Column(name, _FRACTIONAL["timestamp"], 6, nullable=False) for name in ("row_start", "row_end"))
+    columns = (*definition.columns, start, end)
+    return TableDefinition(columns, (*definition.key, len(columns) - 1) if definition.key else ())
 
 
 def definition_of(
@@ -126,6 +148,7 @@ def _refuse_unreadable(connection: Connection, database: str, table: str) -> Non
 def _column(row: dict[str, Any], collations: dict[str, int]) -> Column:
     declared = str(row["declared"])
     kind, meta = _binlog_type(row)
+    form = _form(row)
     labels = read_labels(declared) if kind in {_ENUM, _SET} else ()
     return Column(
         name=row["name"],
@@ -139,12 +162,23 @@ def _column(row: dict[str, Any], collations: dict[str, int]) -> Column:
         dimension=(row["octets"] or 0) // 4 if kind == _VECTOR else 0,
         visible="INVISIBLE" not in row["extra"],
         declared=declared,
+        compressed="COMPRESSED*/" in declared,
+        form=form,
     )
+
+
+def _form(row: dict[str, Any]) -> Form:
+    """MariaDB logs these types as bytes. A UUID column of before 10.11.5 says so (`uuid /* old */`) and is none of them."""
+    if row["data"] == "vector" and row.get("mariadb"):
+        return "vector"
+    return _FORMS[row["data"]][0] if row["data"] in _FORMS and row["declared"] == row["data"] else ""
 
 
 def _binlog_type(row: dict[str, Any]) -> tuple[int, int]:
     """Type code and metadata as cdcd.binlog.schema.Column has them (binlog.md section 7); (-1, 0) for an unknown type."""
     data = row["data"]
+    if form := _form(row):
+        return (_VARCHAR, row["octets"]) if form == "vector" else (_STRING, _FORMS[data][1])
     if data in _FIXED:
         return _FIXED[data]
     if data in _FRACTIONAL:
@@ -152,10 +186,8 @@ def _binlog_type(row: dict[str, Any]) -> tuple[int, int]:
         return kinds[data], row["fraction"]
     if data in _OF_OCTETS:
         return _OF_OCTETS[data], row["octets"]
-    if data == "decimal":
-        return _DECIMAL, row["digits"] << 8 | row["scale"]
-    if data == "bit":
-        return _BIT, row["digits"]
+    if data in {"decimal", "bit"}:
+        return (_BIT, row["digits"]) if data == "bit" else (_DECIMAL, row["digits"] << 8 | row["scale"])
     return (_GEOMETRY, 4) if geometry_kind(data) >= 0 else (-1, 0)
 
 
@@ -187,13 +219,15 @@ def _collation(kind: int, name: str | None, collations: dict[str, int]) -> int:
 def _agree(logged: Column, present: Column, signs: bool) -> bool:
     kind = present.type
     return (
-        (logged.type == kind or _OLD_TEMPORALS.get(logged.type) == kind)
+        logged.name in {"", present.name}
+        and (logged.type == kind or _OLD_TEMPORALS.get(logged.type) == kind)
         and logged.meta in ({UNSAID, present.meta} if logged.type == kind else {present.meta})
         and logged.nullable == present.nullable
         and (not signs or kind not in _SIGNED or logged.unsigned == present.unsigned)
         and (kind not in _CHARACTER or logged.collation in {0, present.collation})
         and logged.geometry in {0, present.geometry}
         and logged.dimension in {0, present.dimension}
+        and logged.compressed == present.compressed
     )
 
 
@@ -207,6 +241,7 @@ def _with_names(logged: Column, present: Column) -> Column:
         labels=logged.labels or present.labels,
         visible=present.visible,
         declared=present.declared,
+        form=present.form,
     )
 
 

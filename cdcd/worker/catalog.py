@@ -43,7 +43,7 @@ class Catalog:
         wanted = self._tables.matches(schema.database, schema.table)
         if not wanted and schema.measured:
             return None
-        if not (schema.named and schema.measured):
+        if not schema.complete:
             schema = self._names.names_for(schema, *self.place())
             self._looked_up.add((schema.database, schema.table))
         if not wanted:

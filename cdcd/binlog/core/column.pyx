@@ -27,3 +27,4 @@ cdef struct ColumnPlan:
     const char* name         # `"name":`, escaped
     Py_ssize_t name_size
     Render render
+    Render plain             # compressed: of the value that was unpacked

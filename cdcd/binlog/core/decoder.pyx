@@ -363,7 +363,7 @@ cdef class Decoder:
         self.drop_table_ids()
         if self.rows is not None:
             self.rows.id_size = 4 if lengths[E_TABLE_MAP - 1] == 6 else 6
-            self.rows.mariadb = self.mariadb
+            self.rows.mariadb = version_tuple(self.server_version) if self.mariadb else ()
         return R_NONE
 
     cdef int handle_rotate(self, const Event* event) except -1:

@@ -25,6 +25,7 @@ include "temporal.pyx"
 include "text.pyx"
 include "jsonb.pyx"
 include "strict.pyx"
+include "mariadb.pyx"
 include "renderers.pyx"
 # Data flows from top to bottom: bytes, packets, events, rows, messages.
 include "packets.pyx"

@@ -45,7 +45,7 @@ cdef Slot slot_of(column) except *:
     elif kind in FIXED_SIZES:
         slot.fixed = FIXED_SIZES[kind]
     elif kind in (T_VARCHAR, T_VAR_STRING, T_STRING):
-        slot.prefix = 1 if meta < 256 else 2
+        slot.prefix = 1 if meta + column.compressed < 256 else 2    # a compressed one has a byte of its own before it
     elif kind in (T_BLOB, T_JSON, T_GEOMETRY, T_VECTOR):
         if not 1 <= meta <= 4:
             raise UnsupportedEvent(f"column {column.name!r} of type {kind} announces a length prefix of {meta} bytes")

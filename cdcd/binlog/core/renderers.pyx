@@ -78,7 +78,10 @@ cdef int plan_text(ColumnPlan* plan, object column, list keep) except -1:
     cdef object charset = charset_of(column.collation)
     if charset is None:
         raise UnsupportedEvent(f"column {column.name!r}: the character set of collation {column.collation} is not known")
-    if charset.name == "binary":
+    if column.form:
+        plan.pad = plan.meta
+        plan.render = form_renderer(column.form)
+    elif charset.name == "binary":
         plan.pad = plan.meta if plan.type == T_STRING else 0
         plan.render = render_binary
     elif charset.kind == "utf8":
@@ -91,6 +94,15 @@ cdef int plan_text(ColumnPlan* plan, object column, list keep) except -1:
         plan.charset = <void*>charset
         plan.render = render_codec
     return 0
+
+
+cdef Render form_renderer(str form) noexcept:
+    """Types that MariaDB logs as bytes."""
+    if form == "uuid":
+        return render_uuid
+    if form == "inet4":
+        return render_inet4
+    return render_inet6 if form == "inet6" else render_vector
 
 
 cdef bytes escaped(str text):
@@ -148,6 +160,8 @@ cdef int plan_strict(ColumnPlan* plan, Zone zone, list keep, object column) exce
         keep.append(zone)
         plan.zone = <void*>zone
         plan.render = render_zoned if plan.type == T_TIMESTAMP else render_zoned2
+    elif column.form:
+        pass
     elif plan.type == T_GEOMETRY or (plan.type in (T_VARCHAR, T_VAR_STRING, T_STRING, T_BLOB) and is_binary(column)):
         plan.table = <const uint16_t*>keep_bytes(LATIN_1, keep)
         plan.render = render_table
@@ -173,6 +187,8 @@ cdef int plan_column(ColumnPlan* plan, object column, list keep, Zone strict=Non
         plan_renderer(plan, column, keep)
     if plan.render == NULL:
         raise UnsupportedEvent(f"column {column.name!r}: type {plan.type} is not known")
+    if column.compressed:
+        plan.plain, plan.render = plan.render, render_packed
     return 0
 
 

@@ -41,7 +41,7 @@ cdef class Rows:
     cdef Value* after
     cdef Py_ssize_t room     # values that `before` and `after` have room for
     cdef int id_size
-    cdef bint mariadb
+    cdef tuple mariadb       # its version if it wrote the file, else empty
     cdef uint64_t done       # row changes and statements of the open transaction, before filters
     cdef uint64_t skip       # how many more of them were published before
     cdef uint64_t filtered
@@ -55,6 +55,7 @@ cdef class Rows:
         self.by_map = {}
         self.last_id = NO_TABLE
         self.id_size = 6
+        self.mariadb = ()
 
     def __dealloc__(self):
         free(self.before)

@@ -9,9 +9,18 @@ TWO_BYTES_OF_METADATA = frozenset((T_VARCHAR, T_VAR_STRING, T_BIT, T_NEWDECIMAL,
 ONE_BYTE_OF_METADATA = frozenset((T_FLOAT, T_DOUBLE, T_BLOB, T_TINY_BLOB, T_MEDIUM_BLOB, T_LONG_BLOB, T_JSON, T_GEOMETRY, T_VECTOR, T_TIMESTAMP2, T_DATETIME2, T_TIME2))
 
 
+cdef int unpacked_type(int kind) noexcept:
+    """The type that a column of MariaDB has but for its values' compression."""
+    if kind == T_PACKED_BLOB:
+        return T_BLOB
+    return T_VARCHAR if kind == T_PACKED_VARCHAR else kind
+
+
 cdef tuple read_metadata(Cursor* c, int kind, bint mariadb):
     """(type, meta) of one column as cdcd.binlog.schema.Column has them; ENUM, SET and long CHAR are unpacked."""
     cdef cbyte* p
+    cdef bint packed = kind == T_PACKED_VARCHAR     # its length counts the byte that says how
+    kind = unpacked_type(kind)
     if mariadb and kind in (T_TIMESTAMP, T_DATETIME, T_TIME):
         return kind, UNSAID
     if kind in ONE_BYTE_OF_METADATA:
@@ -24,7 +33,7 @@ cdef tuple read_metadata(Cursor* c, int kind, bint mariadb):
     if kind == T_NEWDECIMAL:
         return kind, p[0] << 8 | p[1]
     if kind != T_STRING:
-        return kind, load_u16(p)
+        return kind, load_u16(p) - packed
     if p[0] in (T_ENUM, T_SET):
         return p[0], p[1]
     # A CHAR over 255 bytes hides bits 8 and 9 of its length, inverted, in bits 4 and 5 of the type.
@@ -121,8 +130,8 @@ cdef dict read_fields(Cursor* c, list kinds):
     return fields
 
 
-cdef object read_table_map(cbyte* body, Py_ssize_t size, int id_size, bint mariadb):
-    """TABLE_MAP's body after its header, without checksum -> TableSchema."""
+cdef object read_table_map(cbyte* body, Py_ssize_t size, int id_size, tuple mariadb):
+    """TABLE_MAP's body after its header, without checksum -> TableSchema; `mariadb`: its version, or empty."""
     cdef Cursor c = cursor(body, size)
     cdef Cursor types, metadata
     cdef Py_ssize_t n, i
@@ -138,7 +147,7 @@ cdef object read_table_map(cbyte* body, Py_ssize_t size, int id_size, bint maria
         raise ShortRead(f"a table of {n} columns")
     size_of_metadata = take_packed(&c)
     metadata = cursor(take(&c, size_of_metadata), size_of_metadata)
-    kinds = [read_metadata(&metadata, types.at[i], mariadb) for i in range(n)]
+    kinds = [read_metadata(&metadata, types.at[i], len(mariadb) > 0) for i in range(n)]
     nulls = take(&c, (n + 7) // 8)
     nullable = [bool(nulls[i // 8] & (1 << (i % 8))) for i in range(n)]
     fields = read_fields(&c, kinds)
@@ -152,6 +161,7 @@ cdef object read_table_map(cbyte* body, Py_ssize_t size, int id_size, bint maria
             name=names[i], type=kinds[i][0], meta=kinds[i][1], nullable=nullable[i],
             unsigned=unsigned.get(i, False), collation=collation.get(i, 0), labels=labels.get(i, ()),
             geometry=fields.get("geometry", {}).get(i, 0), dimension=fields.get("dimension", {}).get(i, 0), visible=visible[i],
+            compressed=unpacked_type(types.at[i]) != types.at[i],
         )
         for i in range(n)
     )
@@ -159,4 +169,4 @@ cdef object read_table_map(cbyte* body, Py_ssize_t size, int id_size, bint maria
     if key and max(key) >= n:
         raise ShortRead(f"the primary key of {database}.{table} names column {max(key)} of {n}")
     fingerprint = blake2b(PyBytes_FromStringAndSize(<const char*>body + id_size, size - id_size), digest_size=16).digest()
-    return TableSchema(database, table, columns, key, named, fingerprint, signs="unsigned" in fields)
+    return TableSchema(database, table, columns, key, named, fingerprint, signs="unsigned" in fields, mariadb=mariadb)

@@ -21,6 +21,8 @@ cdef enum:
     T_TIMESTAMP2 = 17
     T_DATETIME2 = 18
     T_TIME2 = 19
+    T_PACKED_BLOB = 140      # MariaDB: BLOB COMPRESSED
+    T_PACKED_VARCHAR = 141
     T_VECTOR = 242
     T_JSON = 245
     T_NEWDECIMAL = 246
