@@ -26,7 +26,8 @@ def gtid(
 
 
 def gtid_list(*gtids: tuple[int, int, int], flags: int = 0) -> Event:
-    return GTID_LIST, struct.pack("<I", len(gtids) | flags << 28) + b"".join(struct.pack("<IIQ", *one) for one in gtids)
+    body = struct.pack("<I", len(gtids) | flags << 28) + b"".join(struct.pack("<IIQ", *one) for one in gtids)
+    return GTID_LIST, body.ljust(6, b"\0")
 
 
 def compressed(plain: bytes, *, announced: int | None = None, head: int | None = None) -> bytes:

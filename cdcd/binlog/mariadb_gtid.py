@@ -65,9 +65,10 @@ class MariadbPosition:
         sql/rpl_gtid.cc, rpl_binlog_state::get_gtid_list).
         """
         count = int.from_bytes(data[:4], "little") & _COUNT_MASK
-        if len(data) != 4 + 16 * count:
+        # An empty list is filled up to the six bytes that its header has in the format description.
+        if len(data) != (4 + 16 * count if count else 6):
             raise GtidSetError(f"GTID position: a list of {count} GTIDs in {len(data)} bytes")
-        return cls(struct.iter_unpack("<IIQ", data[4:]))
+        return cls(struct.iter_unpack("<IIQ", data[4 : 4 + 16 * count]))
 
     def __str__(self) -> str:
         """As MariaDB prints and accepts it, by domain."""

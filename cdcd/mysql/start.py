@@ -177,7 +177,7 @@ def committed_since(logged_us: int, wanted: int) -> bool:
 def _parse(text: str, status: ServerStatus) -> Gtids:
     """Only a set of MySQL has colons."""
     if (":" in text) == (status.flavour == "mariadb"):
-        what = f"start.gtid_set {text[:120]} is none of {status.product}, which {status.source} is"
+        what = f"start.gtid_set {text[:120]} means nothing to {status.product} at {status.source}"
         example = "0-1-100" if status.flavour == "mariadb" else "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"
         raise _refused("gtid-mode", what, f"Give what this server has, such as {example}")
     return MariadbPosition.parse(text) if status.flavour == "mariadb" else GtidSet.parse(text)
