@@ -316,7 +316,11 @@ class ZooKeeperOwnership:
         self._holding.refuse_if_over()
 
     def _claim(self, epoch: int, found: Stored | None) -> None:
-        """By compare-and-set; refused means that somebody else writes there: look again."""
+        """By compare-and-set; refused means that somebody else writes there: look again.
+
+        Not in the session that comes after the one of the lock: nothing would tell the lock's next owner's epoch from ours.
+        """
+        self._holding.check()
         path, data = paths.epoch(self._instance), encode(Epoch(epoch))
         if found is None:
             if self._session.multi(Create(path, data)):

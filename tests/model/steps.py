@@ -26,6 +26,7 @@ Protection = Literal[
     "the epoch is above the epoch node",
     "the epoch is above the lock's czxid",
     "the epoch is above the newest record",
+    "the epoch is claimed in the lock's session",
     "the epoch is written by compare-and-set",
     "lock and lease are checked before init",
     "a waiting successor does not init",

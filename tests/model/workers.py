@@ -159,7 +159,10 @@ class Workers:
         yield _step(state, number, label, at="claiming the epoch", epoch=max(above), version=node.version)
 
     def _claiming_the_epoch(self, state: State, number: int, worker: Worker) -> Iterator[Step]:
-        """Step 2, second half: the epoch node, by compare-and-set and only upwards."""
+        """Step 2, second half: the epoch node, by compare-and-set, only upwards, and in the session that took the lock."""
+        if worker.session == "over" and self.has("the epoch is claimed in the lock's session"):
+            yield _exit(state, number, "its session is over")
+            return
         node = state.zookeeper.epoch
         refused = node.version != worker.version or worker.epoch <= node.value
         if refused and self.has("the epoch is written by compare-and-set"):
