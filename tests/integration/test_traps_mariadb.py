@@ -113,6 +113,15 @@ def test_d19_timestamps_after_2038(story: Told) -> None:
 
 
 @script(
+    "CREATE TABLE d20 (id INT PRIMARY KEY, u UUID, six INET6, four INET4)",
+    "INSERT INTO d20 VALUES (1, '00112233-4455-6677-8899-aabbccddee00', '2001:db8::', '10.0.0.0'),"
+    " (2, '00000000-0000-0000-0000-000000000000', '::ffff:1.2.3.4', '0.0.0.0'), (3, NULL, NULL, NULL)",
+)
+def test_d20_uuid_and_inet(story: Told) -> None:
+    story.agrees("d20")
+
+
+@script(
     "SET SESSION character_set_collations = 'utf8mb4=utf8mb4_general_ci,latin1=latin1_bin'",
     "CREATE TABLE e04 (id INT PRIMARY KEY, c VARCHAR(9) CHARACTER SET latin1) CHARACTER SET utf8mb4",
     "INSERT INTO e04 VALUES (1, 'ü')",
@@ -120,6 +129,16 @@ def test_d19_timestamps_after_2038(story: Told) -> None:
 def test_e04_create_with_a_character_set(story: Told) -> None:
     """Its statement carries a status variable that MySQL does not have."""
     story.agrees("e04")
+
+
+@script(
+    "CREATE TABLE e05 (id INT PRIMARY KEY, v VARCHAR(1000) COMPRESSED, t TEXT COMPRESSED, b BLOB COMPRESSED)",
+    "INSERT INTO e05 VALUES (1, REPEAT('ü', 900), REPEAT('text', 5000), REPEAT(x'00FF', 5000)), (2, '', 'short', x'00'),"
+    " (3, NULL, NULL, NULL)",
+    "UPDATE e05 SET v = CONCAT(v, '!'), t = REPEAT(t, 2)",
+)
+def test_e05_compressed_columns(story: Told) -> None:
+    story.agrees("e05", b=BASE64.format("b"))
 
 
 @script(
