@@ -7,12 +7,15 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import UTC
 
 import pytest
 
+from cdcd.config.start import Start, StartFile, StartTime
 from cdcd.mysql.connection import connect
-from cdcd.mysql.dump_request import DumpRequest
+from cdcd.mysql.dump_request import FIRST_EVENT, DumpRequest
 from cdcd.mysql.server import advise, check_grants, check_server, read_status
+from cdcd.mysql.start import resolve_start
 from deploy.rig.topics import read_committed
 from deploy.rig.worker import Instance, caught_up, until
 from deploy.stack.home import UNPRIVILEGED
@@ -81,6 +84,28 @@ def test_an_account_is_examined_as_on_new_servers(server: MysqlServer) -> None:
     assert status.by_gtid is (status.gtid_mode == "ON")
     said = " ".join(advise(status))
     assert "MySQL 5.6.24-log logs no column names" in said
+
+
+def test_starts(server: MysqlServer, database: str) -> None:
+    """It logs whole seconds, so that a time is told from another only in another second."""
+    server.run("CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)", database=database)
+    server.query("SELECT SLEEP(1.001 - MICROSECOND(NOW(6)) / 1000000)")
+    time = server.query("SELECT NOW(6)")[0][0].replace(tzinfo=UTC)
+    file, offset = server.query("SHOW MASTER STATUS")[0][:2]
+    known = executed(server)
+    server.query(f"INSERT INTO {database}.t VALUES (2)")
+    with connect(endpoint_of(server)) as connection:
+        status = read_status(connection)
+        moment = StartTime.model_validate({"time": time.isoformat()})
+        starts: tuple[Start, ...] = moment, StartFile(file=file, position=offset)
+        for start in starts:
+            found = resolve_start(start, connection, status)
+            assert (found.file, found.end_offset) == (file, offset)
+            assert found.gtid_set == (known if status.by_gtid else None)
+        latest, earliest = resolve_start("latest", connection, status), resolve_start("earliest", connection, status)
+    assert (latest.file, latest.end_offset) == server.query("SHOW MASTER STATUS")[0][:2]
+    assert latest.gtid_set == (executed(server) if status.by_gtid else None)
+    assert (earliest.file, earliest.end_offset) == ("binlog.000001", FIRST_EVENT)
 
 
 def test_checksums_switched_off_and_on(mysql_server: MysqlFactory) -> None:

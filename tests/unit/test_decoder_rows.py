@@ -399,3 +399,21 @@ def test_identities() -> None:
         decoder.decode(NOW_MS)
     [(_, _, _, _, ids)] = decoder.take_runs()
     assert ids == [b"9;42;00112233-4455-6677-8899-aabbccddeeff:5", b"9;43;00112233-4455-6677-8899-aabbccddeeff:5"]
+
+
+OLD_TIME = (("id", 3, b""), ("t", 11, b""), ("last", 3, b""))
+OF_MARIADB = fde("10.11.18-MariaDB-log")
+
+
+def test_digits_of_an_old_time_are_never_guessed() -> None:
+    """MariaDB's TIME of before 10.1 may have a fraction, and no event says so; MySQL's has none."""
+    values = struct.pack("<I", 1) + (10203).to_bytes(3, "little") + struct.pack("<I", 7)
+    change = rows(WRITE_V1, b"\0" + values, columns=3)
+    old = table_map(columns=OLD_TIME)
+    assert hear(Dump().transaction(1, BEGIN, old, change, COMMIT)).messages == [
+        '+orders "id":"1","t":"01:02:03","last":"7"'
+    ]
+    with pytest.raises(UnsupportedEvent, match="how many digits"):
+        hear(
+            Dump().add(OF_MARIADB).transaction(1, BEGIN, old, change, COMMIT), a_decoder(Catalog(frozenset({"orders"})))
+        )
