@@ -49,6 +49,29 @@ def test_crashes_everywhere_park_it() -> None:
     assert fleet.look().changes == ()
 
 
+def test_crashes_everywhere_park_it_however_long_each_takes() -> None:
+    """By the time that the last server has failed the first one is not avoided any more."""
+    fleet = _fleet("a", "b", "c")
+    for server in ("a", "b", "c"):
+        assert fleet.where("i") == (server, None)
+        fleet.now += 400
+        fleet.fail("i", server)
+        fleet.plan()
+    parked = fleet.schedule["i"].parked
+    assert parked is not None
+    assert parked.reason == "It failed on a, b, c; the last time: said worker-crashed"
+
+
+def test_crashes_far_apart_do_not_park_it() -> None:
+    fleet = _fleet("a", "b")
+    for server in ("a", "b", "a", "b"):
+        assert fleet.where("i") == (server, None)
+        fleet.now += 7200
+        fleet.fail("i", server)
+        fleet.plan()
+    assert fleet.schedule["i"].parked is None
+
+
 def test_an_operator_finding_parks_it_at_once() -> None:
     fleet = _fleet("a", "b")
     fleet.fail("i", "a", "position-purged")

@@ -1,6 +1,6 @@
 """Servers that tried and gave up: another one gets the instance, until all have tried."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from cdcd.fleet.nodes import FailedServer, Parked, StartFailure
@@ -21,6 +21,8 @@ LOCAL = (
 CRASHED = "worker-crashed"
 TRIES = 5
 """So many servers are tried before trouble that has nothing to do with a server counts as being everywhere."""
+TRIES_WITHIN = 3600.0
+"""Seconds for which a server counts as tried after it is no longer avoided: the next ones may take long to fail."""
 
 
 def is_local(code: str) -> bool:
@@ -84,9 +86,23 @@ def record(draft: Draft, server: str, failure: StartFailure, situation: Situatio
     draft.change_members(failed={**draft.node.failed, server: failed})
 
 
-def tried_enough(draft: Draft) -> bool:
-    """Whether there is no use in trying yet another server now."""
-    return sum(not is_local(each.code) for each in draft.avoided.values()) >= TRIES
+def tried_enough(draft: Draft, situation: Situation) -> bool:
+    """Whether it fails everywhere, as far as that can be told: there is no use in trying yet another server now."""
+    tried = tried_lately(draft, situation)
+    taking = [host for host in situation.hosts.able(draft.instance).hosts.values() if host.takes]
+    if not taking:
+        return False
+    return sum(not is_local(each.code) for each in tried.values()) >= TRIES or all(
+        host.name in tried for host in taking
+    )
+
+
+def tried_lately(draft: Draft, situation: Situation) -> dict[str, FailedServer]:
+    """Servers that failed it lately."""
+    failed: Mapping[str, FailedServer] = draft.node.failed if draft.node else {}
+    return {
+        name: each for name, each in failed.items() if draft.counts(each) and situation.now < each.until + TRIES_WITHIN
+    }
 
 
 def nowhere(draft: Draft, situation: Situation) -> Host | None:
@@ -97,9 +113,8 @@ def nowhere(draft: Draft, situation: Situation) -> Host | None:
     if draft.failing and here in avoided and avoided[here].kind == "retry":
         draft.note(f"stays on {here} and goes on trying: {situation.why_none(draft)}")
         return situation.host(here)
-    taking = [host for host in situation.hosts.able(draft.instance).hosts.values() if host.takes]
-    everywhere = bool(taking) and (tried_enough(draft) or all(host.name in avoided for host in taking))
-    if everywhere and (host := _outage(taking, avoided)):
+    everywhere = tried_enough(draft, situation)
+    if everywhere and (host := _outage(draft, situation)):
         draft.write(
             f"{draft.why}: goes on trying on {host.name}, where the trouble may end by itself", server=host.name
         )
@@ -118,10 +133,12 @@ def wait(draft: Draft, situation: Situation, reason: str) -> None:
         draft.note(f"{draft.why}: {reason}")
 
 
-def _outage(taking: Sequence[Host], avoided: Mapping[str, FailedServer]) -> Host | None:
+def _outage(draft: Draft, situation: Situation) -> Host | None:
     """Of the servers whose trouble can end by itself, the one that has waited longest."""
-    found = [host for host in taking if host.name in avoided and avoided[host.name].kind == "retry" and not host.full]
-    return min(found, key=lambda host: (avoided[host.name].until, host.name), default=None)
+    tried = {name: each for name, each in tried_lately(draft, situation).items() if each.kind == "retry"}
+    able = situation.hosts.able(draft.instance).hosts.values()
+    found = [host for host in able if host.takes and not host.full and host.name in tried]
+    return min(found, key=lambda host: (tried[host.name].until, host.name), default=None)
 
 
 def _again(draft: Draft, reason: str) -> None:
@@ -133,7 +150,7 @@ def _park_failed(draft: Draft, situation: Situation) -> None:
     node = draft.node
     failure = situation.failure(node.server, draft.name, node) if node else None
     assert failure is not None
-    where = listed(sorted(draft.avoided))
+    where = listed(sorted(tried_lately(draft, situation)))
     _park(draft, replace(failure, reason=f"It failed on {where}; the last time: {failure.reason}"), situation.now)
 
 

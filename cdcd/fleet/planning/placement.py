@@ -1,7 +1,7 @@
 """Giving an instance a server, and accounting for it."""
 
 from cdcd.fleet.planning.draft import Draft
-from cdcd.fleet.planning.failures import nowhere, tried_enough, wait
+from cdcd.fleet.planning.failures import nowhere, tried_enough, tried_lately, wait
 from cdcd.fleet.planning.hosts import Host
 from cdcd.fleet.planning.situation import Situation
 
@@ -45,8 +45,9 @@ def place(draft: Draft, situation: Situation) -> None:
     """Find a server for an instance that none runs."""
     if _has_to_wait(draft, situation):
         return
-    enough = draft.failing and tried_enough(draft)
-    host = None if enough else situation.choose(draft)
+    host = None
+    if not (draft.failing and tried_enough(draft, situation)):
+        host = situation.choose(draft, *tried_lately(draft, situation)) or situation.choose(draft)
     if host is None:
         host = nowhere(draft, situation)
     elif draft.node is not None and host.name == draft.node.server:
