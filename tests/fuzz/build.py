@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -41,6 +42,8 @@ def sanitized_core() -> Path:
     folder = FOLDER / digest
     built = folder / "native.abi3.so"
     if not built.exists():
+        for other in FOLDER.glob("*/native.abi3.so"):  # of sources that are no more
+            shutil.rmtree(other.parent, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         _build(folder, built)
     return built
