@@ -21,7 +21,9 @@ class MemorySink:
         self.committed: list[Message] = []
         self.commits: list[tuple[int, PositionRecord]] = []
         self.ids: list[bytes] = []
+        self.kept: list[tuple[str, bytes, bytes | None]] = []
         self._open: list[Message] = []
+        self._keeping: list[tuple[str, bytes, bytes | None]] = []
         self._before_write = before_write
 
     @property
@@ -51,12 +53,18 @@ class MemorySink:
             self.open_bytes += len(value)
         self.ids += ids or ()
 
+    def keep(self, topic: str, facts: Sequence[tuple[bytes, bytes | None]]) -> None:
+        if self.open_since is None:
+            self.open_since = time.monotonic()
+        self._keeping += [(topic, key, value) for key, value in facts]
+
     def checkpoint(self, record: PositionRecord, *, wait: bool = False) -> None:
         del wait
         self.committed += self._open
         self.commits.append((len(self._open), record))
         self.durable = record
-        self._open, self.open_since, self.open_bytes = [], None, 0
+        self.kept += self._keeping
+        self._open, self._keeping, self.open_since, self.open_bytes = [], [], None, 0
 
     def poll(self) -> None:
         """Nothing to serve."""

@@ -14,6 +14,7 @@ from cdcd.kafka.at_least_once import AtLeastOnceSink
 from cdcd.kafka.client import ClientConfig
 from cdcd.kafka.exactly_once import ExactlyOnceSink
 from cdcd.kafka.positions import PositionTopic, position_topic_name, transactional_id
+from cdcd.kafka.reading import CommittedReader
 from deploy.rig.topics import Record, read_committed
 
 
@@ -34,6 +35,10 @@ def until(happened: Callable[[], object], seconds: float = 60) -> None:
         if time.monotonic() > deadline:
             pytest.fail(f"it did not happen within {seconds:g} s")
         time.sleep(0.02)
+
+
+def positions_in(config: ClientConfig, topic: str) -> PositionTopic:
+    return PositionTopic(CommittedReader(config, topic), topic)
 
 
 class Place:
@@ -58,7 +63,7 @@ class Place:
         return AtLeastOnceSink(self.config, self.transactional_id, self.position_topic, **options)
 
     def stored(self) -> PositionRecord | None:
-        return PositionTopic(self.config, self.position_topic).read()
+        return positions_in(self.config, self.position_topic).read()
 
     def records(self) -> list[Record]:
         """All rows that a read_committed consumer sees."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cdcd.binlog.schema import Column, TableSchema
+from cdcd.binlog.spans import Place
 from cdcd.errors import Finding, FindingError
 
 _ENUM, _SET = 247, 248
@@ -22,14 +23,14 @@ class Ordinals:
         self._note = note
         self._noted: set[str] = set()
 
-    def names_for(self, schema: TableSchema, file: str, offset: int) -> TableSchema:
+    def names_for(self, schema: TableSchema, place: Place) -> TableSchema:
         """Raises FindingError (`schema-unknown`) where the binlog does not even say how values are to be read."""
         if not schema.measured:
-            raise FindingError(_unmeasured(schema, file, offset))
+            raise FindingError(_unmeasured(schema, place))
         if schema.named:
             return self._as_logged(schema)
         if any(map(_is_text, schema.columns)) or (not schema.signs and any(map(_is_integer, schema.columns))):
-            raise FindingError(_undescribed(schema, file, offset))
+            raise FindingError(_undescribed(schema, place))
         if schema.name not in self._noted:
             self._noted.add(schema.name)
             self._note(
@@ -64,17 +65,17 @@ def _numbered(number: int, column: Column) -> Column:
     return replace(column, name=f"@{number}")
 
 
-def _unmeasured(schema: TableSchema, file: str, offset: int) -> Finding:
+def _unmeasured(schema: TableSchema, place: Place) -> Finding:
     what = (
-        f"{schema.name} at {file}:{offset}: the binlog does not say how long values of its TIMESTAMP, DATETIME or TIME "
+        f"{schema.name} at {place}: the binlog does not say how long values of its TIMESTAMP, DATETIME or TIME "
         "columns are (made by MariaDB before 10.1 or with mysql56_temporal_format=OFF)"
     )
     return Finding("schema-unknown", "operator", what, "Give its columns with --schema, or the server with --host")
 
 
-def _undescribed(schema: TableSchema, file: str, offset: int) -> Finding:
+def _undescribed(schema: TableSchema, place: Place) -> Finding:
     what = (
-        f"{schema.name} at {file}:{offset}: the binlog says neither what its columns are called nor in which character "
+        f"{schema.name} at {place}: the binlog says neither what its columns are called nor in which character "
         "sets they are nor which numbers have a sign (no row metadata: MariaDB's default, and all that MySQL 5.6 and 5.7 "
         "write)"
     )

@@ -6,7 +6,6 @@ from enum import Enum
 _SPACE_OR_COMMENT = re.compile(
     r"(?:\s++|--[^\n]*(?:\n|$)|\#[^\n]*(?:\n|$)|/\*(?!M?!).*?\*/|/\*M?!\d*|\*/|\()++", re.DOTALL
 )
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_$-]+", re.ASCII)
 _WORD = re.compile(r"[A-Za-z_]+")
 
 # Text in quotes and comments, which may hold any word.
@@ -78,24 +77,3 @@ def ddl_kind(sql: str) -> str:
     if words[0] in ("CREATE", "DROP") and "INDEX" in words[1:]:
         return f"{words[0]} INDEX"
     return words[0]
-
-
-def may_touch(sql: str, session: str, databases: tuple[str, ...] | None, table: tuple[str, str]) -> bool:
-    """Whether a DDL may have changed the table (database, name): errs on the side of yes, as the text is not parsed.
-
-    `session`: the session's default database; `databases`: those the source logged as changed, if it did.
-    """
-    database, name = table
-    if databases and database.casefold() not in map(str.casefold, databases):
-        return False
-    if _may_name(sql, name):
-        return True
-    drops_database = re.search(r"\b(?:database|schema)\b", sql, re.IGNORECASE) is not None
-    return drops_database and (database == session or _may_name(sql, database))
-
-
-def _may_name(sql: str, name: str) -> bool:
-    """A name with other letters may stand in the text in any character set, or with doubled quotes: always."""
-    if not _PLAIN_NAME.fullmatch(name):
-        return True
-    return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", sql, re.IGNORECASE) is not None

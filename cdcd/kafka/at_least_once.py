@@ -17,7 +17,7 @@ from cdcd.binlog.position import PositionRecord
 from cdcd.kafka.client import SLICE, ClientConfig, Trouble, let_go, with_callbacks, within
 from cdcd.kafka.failures import Subject, lost, refused
 from cdcd.kafka.opening import Opening, Waiting
-from cdcd.kafka.position_commit import PositionCommit
+from cdcd.kafka.position_commit import Kept, PositionCommit
 from cdcd.kafka.producer import (
     ID_HEADER,
     BatchSize,
@@ -39,15 +39,16 @@ QUEUED_MESSAGES = 100_000
 
 
 class _Stretch:
-    """The messages between two checkpoints: how many are not acknowledged yet, and what they reach.
+    """The messages between two checkpoints: how many are not acknowledged yet, what they reach, and what is kept with that.
 
     `failure`: the first error, its topic, and the largest message that met it.
     """
 
-    __slots__ = ("failure", "pending", "record")
+    __slots__ = ("failure", "kept", "pending", "record")
 
     def __init__(self) -> None:
         self.pending = 0
+        self.kept: list[Kept] = []
         self.record: PositionRecord | None = None
         self.failure: tuple[KafkaError, str, int] | None = None
 
@@ -138,6 +139,12 @@ class AtLeastOnceSink:
         self._failpoint("kafka.mid_rows")
         self.poll()
 
+    def keep(self, topic: str, facts: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Beside a position, not beside the rows: those are not fenced."""
+        if self.open_since is None:
+            self.open_since = time.monotonic()
+        self._current.kept.append((topic, facts))
+
     def checkpoint(self, record: PositionRecord, *, wait: bool = False) -> None:
         stretch, self._current = self._current, _Stretch()
         stretch.record = record
@@ -198,9 +205,9 @@ class AtLeastOnceSink:
         except KafkaException as error:  # the producer's fatal error
             self._fail(error.args[0])
         while self._stretches and self._stretches[0].pending == 0:
-            record = self._stretches.popleft().record
-            assert record is not None
-            self._positions.offer(record)
+            done = self._stretches.popleft()
+            assert done.record is not None
+            self._positions.offer(done.record, done.kept)
         self._check(self._stretches[0] if self._stretches else self._current)
 
     def _check(self, oldest: _Stretch) -> None:
@@ -259,6 +266,8 @@ class _Positions:
         self._producer = producer
         self._commit = PositionCommit(producer, topic, failpoint)
         self._offered: PositionRecord | None = None
+        self._kept: list[Kept] = []
+        """To be stored with the next one, whichever that is."""
         self._thread: ThreadPoolExecutor | None = None
         self._running: Future[PositionRecord] | None = None
         self._last = 0.0
@@ -269,11 +278,13 @@ class _Positions:
 
     def open(self, timeout: float) -> None:
         self.durable = self._offered = None
+        self._kept = []
         self._producer.open(timeout)
         self._thread = ThreadPoolExecutor(1, "kafka-position")
 
-    def offer(self, record: PositionRecord) -> None:
+    def offer(self, record: PositionRecord, kept: list[Kept]) -> None:
         self._offered = record
+        self._kept += kept
 
     def step(self, now: float, *, hurry: bool = False) -> None:
         """Take the result of what runs, raising what it raised; start the next when one is due."""
@@ -285,7 +296,8 @@ class _Positions:
         if self._offered is not None and (hurry or now - self._last >= POSITION_INTERVAL):
             assert self._thread is not None
             record, self._offered, self._last = self._offered, None, now
-            self._running = self._thread.submit(self._publish, record)
+            kept, self._kept = self._kept, []
+            self._running = self._thread.submit(self._publish, record, kept)
 
     def close(self, seconds: float) -> bool:
         thread, self._thread, self._running = self._thread, None, None
@@ -293,6 +305,6 @@ class _Positions:
             thread.shutdown(wait=False, cancel_futures=True)
         return self._producer.discard(abort=False, seconds=seconds)
 
-    def _publish(self, record: PositionRecord) -> PositionRecord:
-        self._commit(record)
+    def _publish(self, record: PositionRecord, kept: list[Kept]) -> PositionRecord:
+        self._commit(record, kept)
         return record

@@ -71,6 +71,11 @@ class ExactlyOnceSink:
         self.open_bytes += sum(map(len, values))
         self._failpoint("kafka.mid_rows")
 
+    def keep(self, topic: str, facts: Sequence[tuple[bytes, bytes | None]]) -> None:
+        if self.open_since is None:
+            self._begin()
+        self._producer.keep(topic, facts)
+
     def checkpoint(self, record: PositionRecord, *, wait: bool = False) -> None:  # noqa: ARG002 - a commit is always waited for
         """Commit the transaction, with `record` in it; without rows a transaction that holds only the record."""
         self._commit(record)

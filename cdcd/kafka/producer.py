@@ -207,6 +207,15 @@ class TransactionalProducer:
             del produce  # a traceback must not keep alive a producer that is given up
         self.poll()
 
+    def keep(self, topic: str, facts: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Hand over keys and values for partition 0 of `topic`; a value may be missing (a tombstone)."""
+        self._topics[topic] = None
+        for key, value in facts:
+            try:
+                self._produce_when_room(topic, value, key, 0, None)
+            except KafkaException as error:
+                self.fail(error.args[0], "publish a message", topic, len(value or b""))
+
     def poll(self, timeout: float = 0) -> None:
         """Serve delivery reports; raises if a message was refused."""
         try:
@@ -276,19 +285,22 @@ class TransactionalProducer:
             self.fail(error, "commit a transaction")
 
     def _produce_when_room(
-        self, topic: str, value: bytes, key: bytes | None, partition: int, headers: Headers | None
+        self, topic: str, value: bytes | None, key: bytes | None, partition: int, headers: Headers | None
     ) -> None:
-        """The queue is full: wait for acknowledgements, then hand over this same message."""
+        """Hand over a message; while the queue is full wait for acknowledgements."""
         while True:
-            began = time.monotonic()
-            self.poll(SLICE / 10)
-            self.waited += time.monotonic() - began
-            self._waiting()
             try:
                 self._opened().produce(topic, value, key, partition, headers=headers)
             except BufferError:
-                continue
-            return
+                self._wait_for_room()
+            else:
+                return
+
+    def _wait_for_room(self) -> None:
+        began = time.monotonic()
+        self.poll(SLICE / 10)
+        self.waited += time.monotonic() - began
+        self._waiting()
 
     def _explain(self, error: KafkaError, subject: Subject) -> CdcdError:
         if self._producer is not None:

@@ -56,6 +56,9 @@ class Sink(Protocol):
         `ids` are their identities (`<epoch>;<seq>;<transaction>`), sent as header `cdcd-id`.
         """
 
+    def keep(self, topic: str, facts: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Store keys and values in partition 0 of `topic`, together with the next checkpoint; they are no messages."""
+
     def checkpoint(self, record: PositionRecord, *, wait: bool = False) -> None:
         """Everything written so far belongs to `record`. With `wait` (exactly-once: always) it is durable on return."""
 

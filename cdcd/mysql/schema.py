@@ -2,62 +2,93 @@
 old temporal types. Never guessed.
 """
 
-from cdcd.binlog.schema import TableSchema
-from cdcd.errors import Finding, FindingError
-from cdcd.mysql.connection import Endpoint, connect
-from cdcd.mysql.ddl_history import DdlHistory, Place
-from cdcd.mysql.scan import Watch, unwatched
-from cdcd.mysql.server import read_end, read_version
-from cdcd.mysql.table_definition import TableDefinition, read_definition
+from collections.abc import Callable
 
+from cdcd.binlog.schema import TableSchema
+from cdcd.binlog.spans import Place
+from cdcd.binlog.touching import Table
+from cdcd.errors import Finding, FindingError
+from cdcd.mysql.connection import Endpoint
+from cdcd.mysql.ddl_history import DdlHistory
+from cdcd.mysql.readings import Reading, Readings
+from cdcd.mysql.scan import Watch, unwatched
+from cdcd.mysql.table_definition import TableDefinition
+
+Wanted = Callable[[str, str], bool]
+"""(database, table)"""
 _UNNAMED = "the binlog does not name its columns"
-_REMEDY = "Set binlog_row_metadata=FULL on the source, then begin anew behind this place, or leave the table out (tables.exclude)"
 _AMBIGUOUS = "the binlog does not tell UUID, INET4 and INET6 from BINARY, nor VECTOR from VARBINARY"
 _ONWARDS = "Begin anew behind this place, or leave the table out (tables.exclude)"
 _UNMEASURED = "the binlog does not say how long values of its old TIMESTAMP, DATETIME or TIME columns are"
 _REBUILD = (
     "Rebuild the table (ALTER TABLE ... FORCE, with mysql56_temporal_format=ON), then begin anew behind this place"
 )
+_REMEDY = (
+    "Leave the table out from here on (tables.exclude), or begin anew behind this place. SET PERSIST binlog_row_metadata = "
+    "'FULL' on the source: then the binlog names the columns, and this cannot come again"
+)
 
 
 class SchemaLookup:
     """Reads names from information_schema and proves that they are those of the event."""
 
-    def __init__(self, endpoint: Endpoint, watch: Watch = unwatched) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoint: Endpoint, watch: Watch = unwatched, wanted: Wanted = lambda *_: True) -> None:
+        """`wanted`: tables that may be read ahead."""
+        self._readings = Readings(endpoint, wanted)
         self._history = DdlHistory(endpoint, watch)
 
-    def names_for(self, schema: TableSchema, file: str, offset: int) -> TableSchema:
-        """`schema` with names, labels, key and digits, for a table map in the transaction that starts at `file`:`offset`.
+    def names_for(self, schema: TableSchema, place: Place) -> TableSchema:
+        """`schema` with names, labels, key and digits, for a table map in the transaction at `place`. Raises as `definition_for`."""
+        return self.definition_for(schema, place).name(schema)
 
-        Today's names are the event's if the table's shape is the same and no statement may have changed the table
+    def definition_for(self, schema: TableSchema, place: Place) -> TableDefinition:
+        """What information_schema says, proven for that place.
+
+        Its names are the event's if the table's shape is the same and no statement may have changed the table
         from there to the place where it was read. Raises FindingError: `schema-unknown` (operator) where that cannot be
         said, `privilege-missing`, or retry where the source cannot be asked.
         """
-        definition, seen_at = self._read(schema)
-        for ddl in self._history.between((file, offset), seen_at):
-            if ddl.may_touch(schema.database, schema.table):
-                why = f"{_lack(schema)}, and {ddl} may have changed the table since"
-                raise _unknown(schema, file, offset, why)
-        if definition is None:
-            raise _unknown(schema, file, offset, f"{_lack(schema)}, and the table is gone")
-        if difference := definition.difference(schema):
-            raise _unknown(schema, file, offset, difference)
-        return definition.name(schema)
+        table = schema.database, schema.table
+        kept = self._readings.kept(table, place)
+        if kept is not None and not self._objection(schema, place, kept):
+            assert kept.definition is not None
+            return kept.definition
+        reading = self._readings.take(table)
+        if objection := self._objection(schema, place, reading):
+            raise _unknown(schema, place, objection)
+        assert reading.definition is not None
+        return reading.definition
 
-    def _read(self, schema: TableSchema) -> tuple[TableDefinition | None, Place]:
-        """The table as it is now, and an end of the binlog read afterwards: every DDL that it shows is before that."""
-        with connect(self._endpoint) as connection:
-            definition = read_definition(connection, schema.database, schema.table)
-            return definition, read_end(connection, read_version(connection))
+    def _objection(self, schema: TableSchema, place: Place, reading: Reading) -> str:
+        """Why a reading does not tell the names at `place`; empty if it does."""
+        definition, ddl = (
+            reading.definition,
+            self._history.first((schema.database, schema.table), place, reading.seen_at),
+        )
+        if definition is None:
+            difference = f"{_lack(schema)}, and the table is gone"
+        elif not (difference := definition.difference(schema)) and ddl is not None:
+            difference = _lack(schema)
+        return difference if ddl is None else f"{difference}; {ddl} may have changed the table since"
+
+    def holds(self, table: Table, place: Place, later: Place) -> bool:
+        """Whether what is known to hold at `later` holds at `place`, which is before it: no statement touched the table."""
+        if not self._history.leads_to(place, later):
+            return False
+        return self._history.first(table, place, (later.file, later.offset + 1)) is None
+
+    def close(self) -> None:
+        """Let go of the connection; the next question makes another."""
+        self._readings.close()
+
+
+def _unknown(schema: TableSchema, place: Place, why: str) -> FindingError:
+    what = f"{schema.name} at {place}: {why}"
+    remedy = _REBUILD if not schema.measured else _ONWARDS if schema.named else _REMEDY
+    return FindingError(Finding("schema-unknown", "operator", what, remedy))
 
 
 def _lack(schema: TableSchema) -> str:
     if not schema.measured:
         return _UNMEASURED
     return _AMBIGUOUS if schema.named else _UNNAMED
-
-
-def _unknown(schema: TableSchema, file: str, offset: int, why: str) -> FindingError:
-    remedy = _REBUILD if not schema.measured else _ONWARDS if schema.named else _REMEDY
-    return FindingError(Finding("schema-unknown", "operator", f"{schema.name} at {file}:{offset}: {why}", remedy))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cdcd.binlog.schema import TableSchema
+from cdcd.binlog.spans import Place
 from cdcd.errors import Finding, FindingError, InvalidConfig, Problem
 from cdcd.mysql.table_definition import TableDefinition, definition_of
 
@@ -58,18 +59,18 @@ class SchemaFile:
         for record in _records(path):
             self._tables[record["database"], record["table"]].append(record)
 
-    def names_for(self, schema: TableSchema, file: str, offset: int) -> TableSchema:
+    def names_for(self, schema: TableSchema, place: Place) -> TableSchema:
         """`schema` with the file's names, labels and key. Raises FindingError (`schema-unknown`) where its shape differs."""
         records = self._tables.get((schema.database, schema.table))
         if records is None:
-            raise self._unknown(schema, file, offset, "it does not have that table")
+            raise self._unknown(schema, place, "it does not have that table")
         definition = _definition(records)
         if difference := definition.difference(schema):
-            raise self._unknown(schema, file, offset, difference)
+            raise self._unknown(schema, place, difference)
         return definition.name(schema)
 
-    def _unknown(self, schema: TableSchema, file: str, offset: int, why: str) -> FindingError:
-        what = f"{schema.name} at {file}:{offset}: {self._path} does not give the names of its columns: {why}"
+    def _unknown(self, schema: TableSchema, place: Place, why: str) -> FindingError:
+        what = f"{schema.name} at {place}: {self._path} does not give the names of its columns: {why}"
         remedy = "Give the columns as they were when that was written, or leave the table out with --tables"
         return FindingError(Finding("schema-unknown", "operator", what, remedy))
 

@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
+
+import orjson
 
 from cdcd.binlog.charsets import charset_of
 from cdcd.binlog.declared import declared_type, geometry_kind
 from cdcd.binlog.schema import UNSAID, Column, Form, TableSchema
-from cdcd.errors import FindingError, UnsupportedEvent
-from cdcd.mysql.connection import Connection, quote_identifier
-from cdcd.mysql.findings import error_code
+from cdcd.errors import UnsupportedEvent
 
 BINARY = 63
 UTF8MB4 = 255
@@ -48,36 +48,12 @@ _OLD_TEMPORALS = {7: 17, 12: 18, 11: 19}
 """Types of columns made before MySQL 5.6, which information_schema shows like the new ones; MariaDB tells them apart."""
 _OLD_IN_MARIADB = " /* mariadb-5.3 */"
 _OLD_FRACTIONAL = {"timestamp": 7, "datetime": 12, "time": 11}
-_NO_SUCH_TABLE = frozenset({1049, 1146})
 _ESCAPES = {"n": "\n", "r": "\r", "0": "\0", "t": "\t", "Z": "\x1a", "b": "\b"}
 _LABEL = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
 _ESCAPED = re.compile(r"''|\\(.)", re.DOTALL)
 
-_COLUMNS = """
-SELECT column_name AS name, data_type AS data, column_type AS declared, character_octet_length AS octets,
-       numeric_precision AS digits, numeric_scale AS scale, datetime_precision AS fraction,
-       collation_name AS collation, is_nullable AS nullable, extra AS extra,
-       VERSION() LIKE '%%MariaDB%%' AS mariadb
-FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position
-"""
-_COLLATIONS = """
-SELECT collation_name, id FROM information_schema.collations WHERE id IS NOT NULL
-/*M!101001 UNION SELECT full_collation_name, id FROM information_schema.collation_character_set_applicability */
-"""
-"""MariaDB has had collations that are shared by character sets since 10.10.1: columns show full names."""
-_SHOW_GENERATED_KEYS = "SET /*!80030 SESSION show_gipk_in_create_table_and_information_schema = ON, */ @cdcd = 1"
-"""A server may hide generated invisible primary keys from information_schema; the binlog never does."""
-_KEY = """
-SELECT column_name FROM information_schema.statistics
-WHERE table_schema = %s AND table_name = %s AND index_name = 'PRIMARY' ORDER BY seq_in_index
-"""
 
-_HIDDEN_PERIODS = """
-SELECT 1 FROM information_schema.tables AS t
-WHERE table_schema = %s AND table_name = %s AND table_type = 'SYSTEM VERSIONED' /*M! AND NOT EXISTS (
-  SELECT 1 FROM information_schema.columns AS c
-  WHERE c.table_schema = t.table_schema AND c.table_name = t.table_name AND generation_expression = 'ROW START') */
-"""
+_DEFAULTS = {each.name: each.default for each in fields(Column) if each.default is not MISSING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +69,35 @@ class TableDefinition:
             return f"the binlog has {len(schema.columns)} columns, the table has {len(self.columns)}"
         for number, (logged, present) in enumerate(zip(schema.columns, self.columns, strict=True), 1):
             if not _agree(logged, present, schema.signs):
-                return f"binlog column {number} is {_show(logged)}, the table has {_show(present)} ({present.name})"
+                return f"binlog column {number} is {_differing(logged, present)} ({present.name})"
         return ""
 
     def name(self, schema: TableSchema) -> TableSchema:
         """`schema` with what it lacks of names, labels, key and digits from this definition; only where nothing differs."""
-        columns = tuple(map(_with_names, schema.columns, self.columns))
+        pairs = zip(schema.columns, self.columns, strict=True)
+        columns = tuple(_with_names(logged, present, signs=schema.signs) for logged, present in pairs)
         key = schema.key if schema.named else self.key
         return replace(schema, columns=columns, key=key, named=True, signs=True)
 
+    def to_json(self) -> bytes:
+        """`{"columns":[{...}, ...],"key":[indexes]}`; of each column what is not the default, but labels, which are in `declared`."""
+        return orjson.dumps({"columns": list(map(_members, self.columns)), "key": self.key})
 
-def read_definition(connection: Connection, database: str, table: str) -> TableDefinition | None:
-    """None if there is no such table. Raises FindingError, also where the account may not SELECT from it."""
-    connection.rows(_SHOW_GENERATED_KEYS)
-    rows = connection.records(_COLUMNS, (database, table))
-    if not rows:
-        _refuse_unreadable(connection, database, table)
-        return None
-    collations: dict[str, int] = dict(connection.rows(_COLLATIONS))
-    key = [name for (name,) in connection.rows(_KEY, (database, table))]
-    found = definition_of(rows, collations, key)
-    return with_periods(found) if connection.rows(_HIDDEN_PERIODS, (database, table)) else found
+    @classmethod
+    def from_json(cls, data: bytes) -> "TableDefinition":
+        """Raises ValueError, LookupError, TypeError for what `to_json` has not made."""
+        members = orjson.loads(data)
+        return cls(tuple(map(_column_of, members["columns"])), tuple(members["key"]))
+
+
+def _members(column: Column) -> dict[str, Any]:
+    given = {each.name: getattr(column, each.name) for each in fields(Column) if each.name != "labels"}
+    return {name: value for name, value in given.items() if name not in _DEFAULTS or value != _DEFAULTS[name]}
+
+
+def _column_of(members: dict[str, Any]) -> Column:
+    labels = read_labels(members["declared"]) if members["type"] in {_ENUM, _SET} else ()
+    return Column(**members, labels=labels)
 
 
 def with_periods(definition: TableDefinition) -> TableDefinition:
@@ -129,20 +113,10 @@ def with_periods(definition: TableDefinition) -> TableDefinition:
 def definition_of(
     records: Sequence[dict[str, Any]], collations: dict[str, int], key_names: Sequence[str]
 ) -> TableDefinition:
-    """From records as `_COLUMNS` selects them; `collations` gives the id of each name that occurs."""
+    """From records as readings.py selects them; `collations` gives the id of each name that occurs."""
     columns = tuple(_column(record, collations) for record in records)
     names = [column.name for column in columns]
     return TableDefinition(columns, tuple(names.index(name) for name in key_names))
-
-
-def _refuse_unreadable(connection: Connection, database: str, table: str) -> None:
-    """information_schema hides what an account may not read, so ask for the table. Raises FindingError for a refusal."""
-    where = f"{quote_identifier(database)}.{quote_identifier(table)}"
-    try:
-        connection.rows(f"SELECT 1 FROM {where} LIMIT 0")  # noqa: S608 - quoted the line before
-    except FindingError as error:
-        if error_code(error.__cause__) not in _NO_SUCH_TABLE:
-            raise
 
 
 def _column(row: dict[str, Any], collations: dict[str, int]) -> Column:
@@ -231,12 +205,12 @@ def _agree(logged: Column, present: Column, signs: bool) -> bool:
     )
 
 
-def _with_names(logged: Column, present: Column) -> Column:
+def _with_names(logged: Column, present: Column, *, signs: bool) -> Column:
     return replace(
         logged,
         name=logged.name or present.name,
         meta=present.meta,
-        unsigned=present.unsigned,
+        unsigned=logged.unsigned if signs else present.unsigned,
         collation=logged.collation or present.collation,
         labels=logged.labels or present.labels,
         visible=present.visible,
@@ -245,11 +219,36 @@ def _with_names(logged: Column, present: Column) -> Column:
     )
 
 
-def _show(column: Column) -> str:
-    """`varchar(20) utf8mb4 not null`."""
+def _differing(logged: Column, present: Column) -> str:
+    """`VARCHAR(80 bytes), the table has VARCHAR(200)`: with no more of each than it takes to tell them apart."""
+    told = _alike_told(logged, present)
+    return f"{told[0]}, the table has {told[1]}"
+
+
+def _alike_told(logged: Column, present: Column) -> tuple[str, str]:
+    texts = _type_text(logged), _type_text(present)
+    if texts[0] != texts[1]:
+        return _logged_text(logged, texts[0]), texts[1]
+    charsets = _charset_text(logged), _charset_text(present)
+    if charsets[0] != charsets[1]:
+        return f"{texts[0]}{charsets[0]}", f"{texts[1]}{charsets[1]}"
+    return f"{texts[0]}{_null_text(logged)}", f"{texts[1]}{_null_text(present)}"
+
+
+def _logged_text(column: Column, text: str) -> str:
+    """The binlog counts bytes, a declaration characters."""
+    if column.type not in {_VARCHAR, _STRING} or column.collation == BINARY:
+        return text
+    return f"{'CHAR' if column.type == _STRING else 'VARCHAR'}({column.meta} bytes)"
+
+
+def _charset_text(column: Column) -> str:
     charset = charset_of(column.collation) if column.type in _CHARACTER else None
-    null = "null" if column.nullable else "not null"
-    return " ".join([_type_text(column), *([charset.name] if charset else []), null])
+    return f" COLLATION {column.collation}" if charset is None else f" {charset.name} (collation {column.collation})"
+
+
+def _null_text(column: Column) -> str:
+    return " NULL" if column.nullable else " NOT NULL"
 
 
 def _type_text(column: Column) -> str:

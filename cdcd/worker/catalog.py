@@ -5,20 +5,18 @@ from typing import Protocol
 
 from cdcd.binlog.core.native import Plan, Route, Statement
 from cdcd.binlog.schema import TableSchema
-from cdcd.binlog.statements import may_touch
+from cdcd.binlog.spans import Place
+from cdcd.binlog.touching import Change, Table, Tables, changes_columns
 from cdcd.config.tables import TableFilter
 from cdcd.formats.plan import Keying, compile_plan
 from cdcd.formats.template import Format
-
-Place = tuple[str, int]
-"""(binlog file, offset)."""
 
 
 class Names(Protocol):
     """Where comes from what the binlog does not carry: names (`binlog_row_metadata=MINIMAL`), digits of old temporal types."""
 
-    def names_for(self, schema: TableSchema, file: str, offset: int) -> TableSchema:
-        """The schema completed with what holds at that place; FindingError (operator) where that cannot be known."""
+    def names_for(self, schema: TableSchema, place: Place) -> TableSchema:
+        """The schema completed with what holds for the transaction at `place`; FindingError (operator) where that cannot be known."""
 
 
 class Catalog:
@@ -32,11 +30,13 @@ class Catalog:
         self._keying = keying
         self._route = route
         self._names = names
-        self._looked_up: set[tuple[str, str]] = set()
+        self._looked_up = Tables()
         self.seen: set[str] = set()
         """Tables that are published, of those that had changes so far."""
-        self.place: Callable[[], Place] = lambda: ("", 0)
+        self.place: Callable[[], Place] = lambda: Place("", 0, 0)
         """Where the decoder's transaction starts; set by whoever makes it."""
+        self.passed: Callable[[Change, Place], None] = lambda _change, _place: None
+        """Told of statements that may have changed tables, and of the transactions they are in."""
 
     def __call__(self, schema: TableSchema) -> Plan | TableSchema | None:
         """The table's plan; for one to leave out None, or how its rows are read. Raises FindingError and UnsupportedEvent."""
@@ -44,16 +44,21 @@ class Catalog:
         if not wanted and schema.measured:
             return None
         if not schema.complete:
-            schema = self._names.names_for(schema, *self.place())
+            schema = self._names.names_for(schema, self.place())
             self._looked_up.add((schema.database, schema.table))
         if not wanted:
             return schema
         self.seen.add(schema.name)
         return compile_plan(schema, self._template, self._route(schema), self._keying)
 
-    def doubtful(self, statement: Statement) -> set[tuple[str, str]]:
+    def doubtful(self, statement: Statement) -> set[Table]:
         """Tables whose looked-up names a statement may have changed; they will be looked up again."""
         sql = statement.sql.decode("utf-8", "backslashreplace")
-        touched = {table for table in self._looked_up if may_touch(sql, statement.database, statement.databases, table)}
-        self._looked_up -= touched
+        if not changes_columns(sql):
+            return set()
+        change = Change(sql, statement.database, statement.databases)
+        self.passed(change, self.place())
+        touched = self._looked_up.touched(change)
+        for table in touched:
+            self._looked_up.discard(table)
         return touched

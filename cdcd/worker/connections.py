@@ -17,6 +17,8 @@ from cdcd.kafka.exactly_once import ExactlyOnceSink
 from cdcd.kafka.opening import Waiting
 from cdcd.kafka.positions import PositionTopic, position_topic_name, transactional_id
 from cdcd.kafka.producer import ProducerSettings
+from cdcd.kafka.reading import CommittedReader
+from cdcd.kafka.schemas import SchemaTopic, schema_topic_name
 from cdcd.kafka.sink import Sink
 from cdcd.kafka.topics import Topics
 from cdcd.mysql.connection import Endpoint, Tls
@@ -44,6 +46,7 @@ class Connections:
         self._failpoint = failpoint
         self._cluster = settings.kafka_cluster(definition.sink.kafka)
         self._position_topic = position_topic_name(settings.cluster, definition.name)
+        self._schema_topic = schema_topic_name(settings.cluster, definition.name)
         self._transactional_id = transactional_id(settings.cluster, definition.name)
 
     # ---------------------------------------------------------------- MySQL
@@ -83,8 +86,17 @@ class Connections:
         )
 
     @cached_property
+    def reader(self) -> CommittedReader:
+        """Of both topics below."""
+        return CommittedReader(self._client, self._position_topic)
+
+    @cached_property
     def positions(self) -> PositionTopic:
-        return PositionTopic(self._client, self._position_topic)
+        return PositionTopic(self.reader, self._position_topic)
+
+    @cached_property
+    def schemas(self) -> SchemaTopic:
+        return SchemaTopic(self.reader, self._schema_topic, lambda: self._topics, self._replication(self._definition))
 
     def ensure_position_topic(self) -> None:
         self._topics.check_brokers()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from cdcd.binlog.compression import inflate
 from cdcd.binlog.core.native import Decoder, Route
+from cdcd.binlog.spans import Place
 from cdcd.config.tables import TableFilter
 from cdcd.formats.plan import Keying
 from cdcd.formats.template import Format
@@ -28,7 +29,7 @@ class Lines:
         route = Route("stdout", 1)
         self._catalog = Catalog(tables, template, Keying(shared=True), lambda _: route, names)
         self.decoder = decoder = Decoder(self._catalog, inflate)
-        self._catalog.place = lambda: (decoder.file, decoder.transaction_start)
+        self._catalog.place = lambda: Place(decoder.file, decoder.transaction_start, decoder.file_created)
 
     def take(self) -> None:
         """Write what was decoded. Also after an error: it came before the event that cannot be read."""

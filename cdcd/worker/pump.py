@@ -12,6 +12,7 @@ from cdcd.kafka.sink import Sink
 from cdcd.observe.failpoints import Failpoint
 from cdcd.worker.change import Change
 from cdcd.worker.figures import Figures
+from cdcd.worker.memory import SchemaMemory
 from cdcd.worker.ownership import Order, Ownership
 from cdcd.worker.publication import MakePublication
 from cdcd.worker.rule import Moment
@@ -71,12 +72,14 @@ class Pump:
         ownership: Ownership,
         renew: Callable[[], Change],
         publication: MakePublication,
+        memory: SchemaMemory,
         partitions: dict[str, int],
         tracker: Tracker,
         holding: Holding,
         figures: Figures,
         failpoint: Failpoint,
         rest: Callable[[], None],
+        close: Callable[[], None],
         end: End | None = None,
     ) -> None:
         self._stream = stream
@@ -86,12 +89,15 @@ class Pump:
         self._renew = renew
         self._make_publication = publication
         self._publication = publication(partitions)
+        self._memory = memory
         self._tracker = tracker
         self._holding = holding
         self._figures = figures
         self._failpoint = failpoint
         self._rest = rest
         self._rests = False
+        self.close = close
+        """Let go of what was opened on the way."""
         self._end = end
         self._last_commit = time.monotonic()
         self._stored = self._place()
@@ -164,6 +170,7 @@ class Pump:
     def _publish(self, step: Step) -> None:
         if self._decoder.in_transaction and not self._decoder.rows_done:
             self._failpoint("txn.after_gtid")
+        self._memory.entered(self._decoder.file, self._decoder.file_created)
         self._write()
         if step is Step.STATEMENT:
             self._publication.statements.handle(self._decoder)
@@ -202,6 +209,7 @@ class Pump:
         part = not self._between()
         records, size = self._sink.open_records, self._sink.open_bytes
         began = time.monotonic()
+        self._memory.store(self._sink, self._publication.router.partitions)
         record = self._holding.record(self._tracker.advance(decoder), decoder.seq, self._publication.router.partitions)
         self._ownership.check()
         self._sink.checkpoint(record)

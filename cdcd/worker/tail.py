@@ -46,7 +46,7 @@ class Tail:
             dump.close()
 
     def _follow(self, dump: BinlogDump, end: End | None, write: Write) -> None:
-        lines = Lines(self.tables, self.template, SchemaLookup(self.endpoint), write)
+        lines = Lines(self.tables, self.template, SchemaLookup(self.endpoint, wanted=self.tables.matches), write)
         decoder = lines.decoder
         stream = Stream(dump, decoder)
         while end is None or not end.reached(decoder):

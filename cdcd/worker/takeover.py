@@ -1,6 +1,7 @@
 """From nothing to publishing, in the one order that is safe (docs/coordination.md, "Epoch and take-over")."""
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -9,6 +10,7 @@ from cdcd.config.start import Start
 from cdcd.errors import Finding, HoldingLost, Replaced
 from cdcd.fleet.nodes import Request
 from cdcd.kafka.positions import PositionTopic
+from cdcd.kafka.reading import CommittedReader
 from cdcd.kafka.sink import Sink
 from cdcd.mysql.connection import Endpoint, connect
 from cdcd.mysql.dump import BinlogDump
@@ -19,6 +21,7 @@ from cdcd.observe.failpoints import Failpoint
 from cdcd.worker import pump
 from cdcd.worker.guard import Guard
 from cdcd.worker.lag import LagWatch
+from cdcd.worker.memory import SchemaMemory
 from cdcd.worker.ownership import Ownership
 from cdcd.worker.position_request import start_of
 from cdcd.worker.pump import End, Holding
@@ -52,6 +55,8 @@ class Runs(Protocol):
     """A pump."""
 
     def run(self) -> pump.Outcome: ...
+    @property
+    def close(self) -> Callable[[], None]: ...
 
 
 Running = Callable[[int, str], None]
@@ -67,7 +72,9 @@ class TakeOver:
         start: Start,
         source: Source,
         sink: Sink,
+        reader: CommittedReader,
         positions: PositionTopic,
+        memory: SchemaMemory,
         ensure_position_topic: Callable[[], None],
         foresee: Callable[[Iterable[str]], None],
         ownership: Ownership,
@@ -82,7 +89,9 @@ class TakeOver:
         self._definition_start = start
         self._source = source
         self._sink = sink
+        self._reader = reader
         self._positions = positions
+        self._memory = memory
         self._ensure_position_topic = ensure_position_topic
         self._foresee = foresee
         self._ownership = ownership
@@ -110,7 +119,7 @@ class TakeOver:
                 return self._publish(self._claim(*self._fence()), running)
         finally:
             self._source.close()
-            self._positions.close()
+            self._reader.close()
             self._sink.close(CLOSE_SECONDS)
 
     def _prepare(self) -> None:
@@ -120,6 +129,7 @@ class TakeOver:
         self._ensure_position_topic()
         published = self._positions.peek()
         self._foresee(published.partitions if published else ())
+        self._memory.prepare(published.partitions if published else None)
         self._sink.construct()
 
     def _fence(self) -> tuple[Holding, PositionRecord | None]:
@@ -143,7 +153,8 @@ class TakeOver:
         if self._until_end and self._ends_on != status.server_uuid:  # a place in another server's binlog means nothing
             self._end, self._ends_on = End(status.file, status.offset), status.server_uuid
         position = position or self._start(ordered, endpoint, status)
-        goes_on = newest is not None and not ordered and newest.position.server_uuid == status.server_uuid
+        continues = newest is not None and not ordered
+        goes_on = continues and position.server_uuid == status.server_uuid
         held = Held(
             holding=holding,
             endpoint=endpoint,
@@ -154,6 +165,9 @@ class TakeOver:
             partitions={} if record is None else dict(record.partitions),
             end=self._end,
         )
+        old = None if record is None else record.position
+        self._memory.resume(held.partitions, old, status.server_uuid, continues=continues)
+        self._reader.close()
         self._store(held, request)
         self._failpoint("position.after_read")
         return held
@@ -167,6 +181,7 @@ class TakeOver:
 
     def _store(self, held: Held, request: Request | None) -> None:
         """The request's id stands beside its position: served twice it would not be the same place (`latest`)."""
+        self._memory.store(self._sink, held.partitions)
         claim = held.holding.record(held.tracker.position, held.seq, held.partitions)
         self._ownership.check()
         self._sink.checkpoint(claim if request is None else replace(claim, request=request.id), wait=True)
@@ -183,7 +198,8 @@ class TakeOver:
             position = held.tracker.position
             running(held.holding.epoch, f"{held.endpoint}, after {position.gtid_set or position.file}"[:300])
             lag.start()
-            return self._ended(self._pump(held).run())
+            with closing(self._pump(held)) as made:
+                return self._ended(made.run())
         finally:
             lag.stop()
             held.dump.close()

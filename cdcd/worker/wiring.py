@@ -3,6 +3,7 @@
 from cdcd.binlog.compression import inflate
 from cdcd.binlog.core.native import Decoder
 from cdcd.binlog.position import Position
+from cdcd.binlog.spans import Place
 from cdcd.config.definition import Definition
 from cdcd.config.secrets import Credentials
 from cdcd.config.settings import Settings
@@ -19,6 +20,8 @@ from cdcd.worker.guard import Guard
 from cdcd.worker.instance import Instance, Patience
 from cdcd.worker.journal import Journal
 from cdcd.worker.lag import LagWatch
+from cdcd.worker.memory import SchemaMemory
+from cdcd.worker.names import RememberedNames
 from cdcd.worker.ownership import Ownership
 from cdcd.worker.publication import MakePublication, Publication
 from cdcd.worker.pump import Pump
@@ -57,6 +60,7 @@ class Wiring:
         self.figures = Figures(InstanceMetrics())
         self.guard = Guard(stop, ownership)
         self._connections = self._connect()
+        self._memory = SchemaMemory(self._connections.schemas)
         self._catalog: Catalog | None = None
         self._made: tuple[Definition, TakeOver] | None = None
 
@@ -81,6 +85,7 @@ class Wiring:
         if self._made is None or self._made[0] is not self._definitions.current:
             if self._made is not None:
                 self._connections = self._connect()
+                self._memory = SchemaMemory(self._connections.schemas)
             self._made = self._definitions.current, self._new_take_over(until_end=until_end)
         return self._made[1]
 
@@ -95,7 +100,9 @@ class Wiring:
                 lambda advice: self._journal.note("source.advice", advice, "warning"),
             ),
             sink=connections.sink,
+            reader=connections.reader,
             positions=connections.positions,
+            memory=self._memory,
             ensure_position_topic=connections.ensure_position_topic,
             foresee=connections.foresee,
             ownership=self._ownership,
@@ -119,7 +126,8 @@ class Wiring:
 
     def _pump(self, held: Held) -> Pump:
         start, id_prefix = held.tracker.position, self._id_prefix(held)
-        names = SchemaLookup(held.endpoint, self._stop.proceed)
+        lookup = SchemaLookup(held.endpoint, self._stop.proceed, self._wanted)
+        names = RememberedNames(self._memory, lookup)
         decoder = Decoder(_nothing, inflate, id_prefix)
         decoder.seq = held.seq
         if start.gtid_set is not None:
@@ -133,16 +141,18 @@ class Wiring:
             ownership=self._ownership,
             renew=self._definitions.renew,
             publication=self._publications(decoder, names, id_prefix),
+            memory=self._memory,
             partitions=held.partitions,
             tracker=held.tracker,
             holding=held.holding,
             figures=self.figures,
             failpoint=self._failpoint,
-            rest=self._connections.rest,
+            rest=lambda: self._rest(lookup),
+            close=lookup.close,
             end=held.end,
         )
 
-    def _publications(self, decoder: Decoder, names: SchemaLookup, id_prefix: bytes | None) -> MakePublication:
+    def _publications(self, decoder: Decoder, names: RememberedNames, id_prefix: bytes | None) -> MakePublication:
         """What each definition makes of one dump; the decoder follows the newest."""
 
         def make(partitions: dict[str, int]) -> Publication:
@@ -151,7 +161,8 @@ class Wiring:
             router = self._router(partitions)
             keying = Keying(not definition.topic_per_table, definition.sink.partition_by)
             catalog = Catalog(tables, template, keying, router, names)
-            catalog.place = lambda: (decoder.file, decoder.transaction_start)
+            catalog.place = lambda: Place(decoder.file, decoder.transaction_start, decoder.file_created)
+            catalog.passed = self._memory.passed
             decoder.use(catalog)
             self._catalog = catalog
             statements = Statements(
@@ -166,6 +177,13 @@ class Wiring:
             return Publication(router, statements, self._rule())
 
         return make
+
+    def _wanted(self, database: str, table: str) -> bool:
+        return self._definitions.current.table_filter.matches(database, table)
+
+    def _rest(self, lookup: SchemaLookup) -> None:
+        lookup.close()
+        self._connections.rest()
 
     def _router(self, recorded: dict[str, int]) -> Router:
         definition, connections = self._definitions.current, self._connections

@@ -8,6 +8,7 @@ from cdcd.binlog.compression import inflate
 from cdcd.binlog.core.native import END, NEED_BYTES, Decoder, Plan, Route
 from cdcd.binlog.ordinals import Ordinals
 from cdcd.binlog.schema import TableSchema
+from cdcd.binlog.spans import Place
 from cdcd.errors import BinlogError, FindingError, MalformedEvent
 from cdcd.formats.canal import CANAL_JSON
 from cdcd.formats.canal_strict import canal_json_strict
@@ -60,7 +61,7 @@ def a_catalog(template: Format = CANAL_JSON) -> Callable[[TableSchema], Plan]:
 
     def plan(schema: TableSchema) -> Plan:
         if not schema.named:
-            schema = names.names_for(_described(schema), "", 0)
+            schema = names.names_for(_described(schema), Place("", 0, 0))
         return compile_plan(schema, template, route, Keying(shared=True))
 
     return plan

@@ -8,10 +8,11 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
 
 from cdcd.errors import FindingError
-from cdcd.kafka.positions import KEY, PositionHeld, PositionTopic, position_topic_name, transactional_id
+from cdcd.kafka.positions import KEY, position_topic_name, transactional_id
+from cdcd.kafka.reading import PositionHeld
 from cdcd.kafka.topics import Topics
 from tests.servers import KafkaServer
-from tests.sinks import Place, record
+from tests.sinks import Place, positions_in, record
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_a_late_ones_open_transaction_is_waited_for(place: Place) -> None:
     first.commit_transaction(30)
     _append(first, place, record(1, 2).to_json())
     threading.Timer(0.3, first.commit_transaction).start()
-    assert PositionTopic(place.config, place.position_topic).read(patience=20) == record(1, 2)
+    assert positions_in(place.config, place.position_topic).read(patience=20) == record(1, 2)
 
 
 @pytest.mark.parametrize("value", [b"{}", b"no JSON", None])
@@ -98,13 +99,13 @@ def test_a_foreign_key_is_damage_too(place: Place) -> None:
 
 def test_a_missing_topic_is_a_finding(kafka: KafkaServer) -> None:
     with pytest.raises(FindingError) as caught:
-        PositionTopic({"bootstrap.servers": kafka.bootstrap}, "k-no-such-topic").read()
+        positions_in({"bootstrap.servers": kafka.bootstrap}, "k-no-such-topic").read()
     assert caught.value.finding.code == "kafka-topic-missing"
 
 
 def test_no_broker_is_a_finding_that_waiting_may_mend() -> None:
     with pytest.raises(FindingError) as caught:
-        PositionTopic({"bootstrap.servers": "127.0.0.1:1"}, "nothing").read(timeout=0.5)
+        positions_in({"bootstrap.servers": "127.0.0.1:1"}, "nothing").read(timeout=0.5)
     assert (caught.value.finding.code, caught.value.finding.kind) == ("kafka-unreachable", "retry")
     assert "Connection refused" in caught.value.finding.what
 
@@ -114,7 +115,7 @@ def test_ensure_makes_a_compacted_topic_whoever_else_does_so_too(kafka: KafkaSer
     name = position_topic_name("test", "at-once")
 
     def ensure(_number: int) -> None:
-        PositionTopic(config, name).ensure(Topics(config), 1)
+        positions_in(config, name).ensure(Topics(config), 1)
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(ensure, range(4)))
@@ -135,7 +136,7 @@ def test_ensure_refuses_a_topic_that_would_lose_positions(
     name = f"{place.name}-{policy.replace(',', '-')}"
     place.admin.create_topics([NewTopic(name, partitions, 1, config={"cleanup.policy": policy})])[name].result(30)
     with pytest.raises(FindingError) as caught:
-        PositionTopic(place.config, name).ensure(Topics(place.config), 1)
+        positions_in(place.config, name).ensure(Topics(place.config), 1)
     assert (caught.value.finding.code, caught.value.finding.kind) == ("position-topic-unfit", "operator")
     assert told in caught.value.finding.what
 

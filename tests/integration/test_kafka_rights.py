@@ -12,10 +12,9 @@ from confluent_kafka.admin import (
 
 from cdcd.errors import Finding, FindingError, HoldingLost
 from cdcd.kafka.client import ClientConfig
-from cdcd.kafka.positions import PositionTopic
 from cdcd.kafka.topics import Topics
 from tests.servers import KafkaFactory, KafkaServer
-from tests.sinks import Place, numbered, record, until
+from tests.sinks import Place, numbered, positions_in, record, until
 
 _LITERAL = ResourcePatternType.LITERAL
 
@@ -136,7 +135,7 @@ def test_settings_that_may_not_be_read_are_taken_on_trust(guarded: KafkaServer, 
     operations = (AclOperation.WRITE, AclOperation.READ)
     _grant(place, guarded, ResourceType.TOPIC, place.position_topic, *operations)
     topics = Topics(place.config)
-    PositionTopic(place.config, place.position_topic).ensure(topics, 1)
+    positions_in(place.config, place.position_topic).ensure(topics, 1)
     assert topics.limits(place.position_topic) is None
     topics.check_brokers()
 

@@ -9,9 +9,10 @@ import pytest
 
 from cdcd.errors import FindingError, HoldingLost
 from cdcd.kafka.positions import PositionTopic
+from cdcd.kafka.reading import CommittedReader
 from deploy.rig.topics import open_transaction
 from tests.servers import KafkaFactory, KafkaServer
-from tests.sinks import Place, numbered, record
+from tests.sinks import Place, numbered, positions_in, record
 
 KINDS = ["exactly_once", "at_least_once"]
 
@@ -74,7 +75,10 @@ def test_no_broker_is_seen_before_anything_depends_on_it(kind: str) -> None:
 def test_a_broker_that_restarts_meanwhile_delays_it_only(kafka_server: KafkaFactory) -> None:
     server = kafka_server()
     place = Place(server.bootstrap)
-    sink, positions = place.exactly_once(), PositionTopic(place.config, place.position_topic)
+    sink, positions = (
+        place.exactly_once(),
+        positions_in(place.config, place.position_topic),
+    )
     sink.construct()
     assert positions.peek() is None
     server.restart()
@@ -88,7 +92,10 @@ def test_a_broker_that_restarts_meanwhile_delays_it_only(kafka_server: KafkaFact
 
 def test_peeking_sees_what_is_committed_and_reading_all_of_it(place: Place) -> None:
     """A warm reader is no snapshot: each call asks how far the topic goes by then."""
-    owner, positions = place.exactly_once(), PositionTopic(place.config, place.position_topic)
+    owner, positions = (
+        place.exactly_once(),
+        positions_in(place.config, place.position_topic),
+    )
     owner.open()
     assert positions.peek() is None
     for seq in range(1, 150):
@@ -102,7 +109,10 @@ def test_peeking_sees_what_is_committed_and_reading_all_of_it(place: Place) -> N
 
 
 def test_peeking_does_not_wait_for_an_open_transaction(place: Place) -> None:
-    owner, positions = place.exactly_once(), PositionTopic(place.config, place.position_topic)
+    owner, positions = (
+        place.exactly_once(),
+        positions_in(place.config, place.position_topic),
+    )
     owner.open()
     owner.checkpoint(record(1, 1))
     owner._producer.begin()
@@ -124,10 +134,10 @@ def test_nothing_is_left_behind(place: Place) -> None:
         return len(list(Path("/proc/self/task").iterdir())), len(list(Path("/proc/self/fd").iterdir()))
 
     def once() -> None:
-        sink, positions = place.exactly_once(), PositionTopic(place.config, place.position_topic)
+        sink, reader = place.exactly_once(), CommittedReader(place.config, place.position_topic)
         sink.construct()
-        positions.peek()
-        positions.close()
+        PositionTopic(reader, place.position_topic).peek()
+        reader.close()
         assert sink.close(5)
 
     once()

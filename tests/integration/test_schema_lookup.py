@@ -8,6 +8,7 @@ import pytest
 
 from cdcd.binlog.core.native import CONTROL, END, NEED_BYTES, Decoder
 from cdcd.binlog.schema import TableSchema
+from cdcd.binlog.spans import Place
 from cdcd.config.start import StartFile
 from cdcd.config.tables import TableFilter
 from cdcd.errors import Finding, FindingError
@@ -52,8 +53,15 @@ class Logged:
     """A table map as it was read from the binlog."""
 
     schema: TableSchema
-    file: str
-    offset: int
+    place: Place
+
+    @property
+    def file(self) -> str:
+        return self.place.file
+
+    @property
+    def offset(self) -> int:
+        return self.place.offset
 
 
 def log(server: MysqlServer, database: str, *statements: str) -> Logged:
@@ -61,7 +69,11 @@ def log(server: MysqlServer, database: str, *statements: str) -> Logged:
     file, offset = binlog_end(server)
     server.run(*statements, database=database)
     found: list[Logged] = []
-    decoder = Decoder(lambda schema: found.append(Logged(schema, decoder.file, decoder.transaction_start)))
+    decoder = Decoder(
+        lambda schema: found.append(
+            Logged(schema, Place(decoder.file, decoder.transaction_start, decoder.file_created))
+        )
+    )
     with opened(endpoint_of(server), DumpRequest(file=file, offset=offset, non_blocking=True)) as dump:
         while (reason := decoder.decode(0)) != END:
             if reason == NEED_BYTES:
@@ -75,7 +87,7 @@ def log(server: MysqlServer, database: str, *statements: str) -> Logged:
 
 
 def look_up(server: MysqlServer, logged: Logged) -> TableSchema:
-    return SchemaLookup(endpoint_of(server)).names_for(logged.schema, logged.file, logged.offset)
+    return SchemaLookup(endpoint_of(server)).names_for(logged.schema, logged.place)
 
 
 def refused(server: MysqlServer, logged: Logged) -> Finding:
@@ -181,7 +193,10 @@ def test_a_change_that_was_not_logged_is_seen_in_the_shape(server: MysqlServer, 
     logged = log(server, database, "CREATE TABLE t (a INT, b VARCHAR(20))", "INSERT INTO t VALUES (1, 'x')")
     server.run("SET sql_log_bin = OFF", "ALTER TABLE t MODIFY b VARCHAR(50)", database=database)
     what = refused(server, logged).what
-    assert "binlog column 2 is VARCHAR(20) utf8mb4 null, the table has VARCHAR(50) utf8mb4 null" in what
+    assert (
+        f"{database}.t at {logged.file}:{logged.offset}: binlog column 2 is VARCHAR(80 bytes), the table has VARCHAR(50)"
+        in what
+    )
 
 
 def test_the_history_is_read_once_and_extended(
@@ -189,17 +204,17 @@ def test_the_history_is_read_once_and_extended(
 ) -> None:
     logged = log(server, database, "CREATE TABLE t (a INT)", "INSERT INTO t VALUES (1)")
     lookup = SchemaLookup(endpoint_of(server))
-    assert lookup.names_for(logged.schema, logged.file, logged.offset).named
+    assert lookup.names_for(logged.schema, logged.place).named
     extensions: list[object] = []
     monkeypatch.setattr(lookup._history, "_extend", extensions.append)
-    assert lookup.names_for(logged.schema, logged.file, logged.offset).named
+    assert lookup.names_for(logged.schema, logged.place).named
     assert extensions == []
     monkeypatch.undo()
     server.run("FLUSH BINARY LOGS", "ALTER TABLE t RENAME COLUMN a TO b", database=database)
     with pytest.raises(FindingError):
-        lookup.names_for(logged.schema, logged.file, logged.offset)
+        lookup.names_for(logged.schema, logged.place)
     later = log(server, database, "INSERT INTO t VALUES (2)")
-    assert lookup.names_for(later.schema, later.file, later.offset).columns[0].name == "b"
+    assert lookup.names_for(later.schema, later.place).columns[0].name == "b"
 
 
 def test_rows_are_published_under_their_names(server: MysqlServer, database: str) -> None:
@@ -239,8 +254,8 @@ def test_missing_right_to_select(server: MysqlServer, database: str) -> None:
     )
     lookup = SchemaLookup(Endpoint(server.host, server.port, "blind", "x"))
     with pytest.raises(FindingError) as caught:
-        lookup.names_for(logged.schema, logged.file, logged.offset)
+        lookup.names_for(logged.schema, logged.place)
     assert (caught.value.finding.code, caught.value.finding.kind) == ("privilege-missing", "operator")
     server.query(f"GRANT SELECT ON {database}.* TO 'blind'@'127.0.0.1'")
-    assert lookup.names_for(logged.schema, logged.file, logged.offset).named
+    assert lookup.names_for(logged.schema, logged.place).named
     server.query("DROP USER 'blind'@'127.0.0.1'")

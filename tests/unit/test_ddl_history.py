@@ -2,7 +2,7 @@
 
 import pytest
 
-from cdcd.mysql.ddl_history import LoggedDdl
+from cdcd.binlog.touching import Change, changes_columns
 from cdcd.mysql.table_definition import read_labels
 
 
@@ -27,12 +27,13 @@ from cdcd.mysql.table_definition import read_labels
     ],
 )
 def test_may_touch(database: str, databases: tuple[str, ...] | None, sql: str, touches: object) -> None:
-    assert LoggedDdl("binlog.000001", 4, database, databases, sql).may_touch("shop", "orders") is touches
+    assert changes_columns(sql)
+    assert Change(sql, database, databases).may_touch(("shop", "orders")) is touches
 
 
 @pytest.mark.parametrize("table", ["bücher", "a`b", "a.b"])
 def test_names_that_a_text_search_may_miss_are_always_touched(table: str) -> None:
-    assert LoggedDdl("binlog.000001", 4, "shop", ("shop",), "ALTER TABLE x ADD c INT").may_touch("shop", table)
+    assert Change("ALTER TABLE x ADD c INT", "shop", ("shop",)).may_touch(("shop", table))
 
 
 @pytest.mark.parametrize(

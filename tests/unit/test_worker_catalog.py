@@ -6,6 +6,7 @@ import pytest
 
 from cdcd.binlog.core.native import Plan, Route, Statement
 from cdcd.binlog.schema import UNSAID, Column, TableSchema
+from cdcd.binlog.spans import Place
 from cdcd.config.tables import TableFilter
 from cdcd.errors import Finding, FindingError
 from cdcd.formats.canal import CANAL_JSON
@@ -26,8 +27,8 @@ class Names:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, int]] = []
 
-    def names_for(self, of: TableSchema, file: str, offset: int) -> TableSchema:
-        self.asked.append((of.name, file, offset))
+    def names_for(self, of: TableSchema, place: Place) -> TableSchema:
+        self.asked.append((of.name, place.file, place.offset))
         if of.table == "gone":
             raise FindingError(Finding("schema-unknown", "operator", of.name, "-"))
         return replace(of, columns=(replace(of.columns[0], name="id"),), key=(0,), named=True)
@@ -41,7 +42,7 @@ def a_catalog(names: Names, *include: str, exclude: tuple[str, ...] = ()) -> Cat
         lambda of: Route(of.name, 3),
         names,
     )
-    catalog.place = lambda: ("binlog.000002", 77)
+    catalog.place = lambda: Place("binlog.000002", 77, 1)
     return catalog
 
 
@@ -110,8 +111,8 @@ def test_names_from_the_binlog_are_never_doubtful() -> None:
 
 def test_a_table_whose_values_cannot_be_measured_is_looked_up_even_if_it_is_left_out() -> None:
     class Digits(Names):
-        def names_for(self, of: TableSchema, file: str, offset: int) -> TableSchema:
-            found = super().names_for(of, file, offset)
+        def names_for(self, of: TableSchema, place: Place) -> TableSchema:
+            found = super().names_for(of, place)
             return replace(found, columns=(replace(found.columns[0], meta=3),))
 
     names = Digits()

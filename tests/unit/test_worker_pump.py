@@ -21,6 +21,7 @@ from cdcd.observe.metrics import InstanceMetrics
 from cdcd.worker.catalog import Catalog
 from cdcd.worker.change import Change
 from cdcd.worker.figures import Figures
+from cdcd.worker.memory import SchemaMemory
 from cdcd.worker.ownership import Alone, Order, Ownership
 from cdcd.worker.publication import Publication
 from cdcd.worker.pump import End, Holding, Pump
@@ -72,12 +73,14 @@ def a_pump(
         ownership=ownership or Alone(),
         renew=renew,
         publication=lambda _: Publication(router, statements, rule),
+        memory=SchemaMemory(cast(Any, None)),
         partitions={},
         tracker=Tracker(start, SERVER),
         holding=Holding(3, "nonce"),
         figures=Figures(InstanceMetrics()),
         failpoint=off,
         rest=lambda: None,
+        close=lambda: None,
         end=end,
     )
 

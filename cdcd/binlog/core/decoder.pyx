@@ -40,6 +40,7 @@ cdef class Decoder:
     cdef readonly str server_version
     cdef readonly bytes previous_gtids
     cdef readonly bint mariadb
+    cdef readonly uint32_t file_created
 
     # transactions
     cdef readonly bint in_transaction
@@ -361,6 +362,7 @@ cdef class Decoder:
             raise UnsupportedEvent("events with a header of another length than 19 bytes")
         lengths = take(&c, E_WRITE_V1)
         self.drop_table_ids()
+        self.file_created = event.timestamp
         if self.rows is not None:
             self.rows.id_size = 4 if lengths[E_TABLE_MAP - 1] == 6 else 6
             self.rows.mariadb = version_tuple(self.server_version) if self.mariadb else ()
@@ -374,6 +376,7 @@ cdef class Decoder:
             raise ShortRead("the binlog file changes inside a transaction: events are missing")
         if name != self.file:
             self.file = name
+            self.file_created = 0
             self.start_offset = self.end_offset = offset
         self.offset = offset
         self.drop_table_ids()

@@ -149,6 +149,8 @@ class Decoder:
     """Whether the events of this file end in a CRC32, as its FDE says; true before the first."""
     file: str
     """Current binlog file."""
+    file_created: int
+    """When that file was made, by its FDE: seconds since 1970; 0 until that was read."""
     offset: int
     """End of the last event handled in `file`; 64 bits even where the event header wraps."""
     start_offset: int

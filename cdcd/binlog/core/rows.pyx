@@ -35,6 +35,7 @@ cdef class Rows:
     cdef Messages messages
     cdef dict by_id          # table id -> Table; ids are used again by a restarted server
     cdef dict by_map         # map without id -> Table
+    cdef dict maps_of        # (database, table) -> its maps in `by_map`
     cdef int64_t last_id     # of the map seen last, which nearly always is the one asked for
     cdef Table last
     cdef Value* before
@@ -53,6 +54,7 @@ cdef class Rows:
         self.messages = messages
         self.by_id = {}
         self.by_map = {}
+        self.maps_of = {}
         self.last_id = NO_TABLE
         self.id_size = 6
         self.mariadb = ()
@@ -67,17 +69,15 @@ cdef class Rows:
         self.last = None
 
     cdef int forget(self, str database, str table) except -1:
-        cdef Table known
-        for map in list(self.by_map):
-            known = self.by_map[map]
-            if known.schema.database == database and known.schema.table == table:
-                del self.by_map[map]
+        for map in self.maps_of.pop((database, table), ()):
+            self.by_map.pop(map, None)
         self.drop_ids()
         return 0
 
     cdef void use(self, catalog):
         self.catalog = catalog
         self.by_map = {}
+        self.maps_of = {}
         self.drop_ids()
 
     cdef int announce(self, const Event* event) except -1:
@@ -113,7 +113,9 @@ cdef class Rows:
         self.reserve(table.layout.n)
         if len(self.by_map) >= MOST_TABLES:
             self.by_map = {}
+            self.maps_of = {}
         self.by_map[map] = table
+        self.maps_of.setdefault((table.schema.database, table.schema.table), []).append(map)
         return table
 
     cdef int reserve(self, Py_ssize_t n) except -1:

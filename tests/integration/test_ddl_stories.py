@@ -1,0 +1,211 @@
+"""Every story of tests/stories.py, live and read once more, with `binlog_row_metadata` FULL and MINIMAL.
+
+Here without a broker, so that each can be read in every way; test_schema_memory has the whole worker.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from cdcd.binlog.compression import inflate
+from cdcd.binlog.core.native import Decoder, Route
+from cdcd.binlog.position import Position
+from cdcd.binlog.spans import Place
+from cdcd.config.start import StartFile
+from cdcd.config.tables import TableFilter
+from cdcd.errors import FindingError
+from cdcd.formats.canal import CANAL_JSON
+from cdcd.formats.plan import Keying
+from cdcd.mysql.dump import BinlogDump
+from cdcd.mysql.dump_request import DumpRequest
+from cdcd.mysql.scan import own_reader
+from cdcd.mysql.schema import SchemaLookup
+from cdcd.worker.catalog import Catalog
+from cdcd.worker.memory import SchemaMemory
+from cdcd.worker.names import RememberedNames
+from cdcd.worker.pump import End
+from cdcd.worker.stream import Step, Stream
+from cdcd.worker.tail import Tail
+from tests.memory import MemorySink
+from tests.reading import binlog_end, endpoint_of
+from tests.servers import MysqlFactory, MysqlServer
+from tests.stories import STORIES, Published, Row, Teller
+
+KNOWN_TO_ALL = {"truncate", "view and trigger beside"}
+"""With MINIMAL too anybody can tell the names: no statement changed a column."""
+
+
+class Topic:
+    """A schema topic in memory."""
+
+    name = "__cdcd_schemas.test.story"
+
+    def __init__(self) -> None:
+        self.facts: dict[bytes, bytes] = {}
+
+    def exists(self) -> bool:
+        return True
+
+    def ensure(self) -> None:
+        """It is there."""
+
+    def peek(self) -> None:
+        """Nothing to connect."""
+
+    def take(self) -> dict[bytes, bytes]:
+        return dict(self.facts)
+
+    def store(self, memory: SchemaMemory) -> None:
+        sink = MemorySink()
+        memory.store(sink, {})
+        sink.checkpoint(cast(Any, None))
+        for _, key, value in sink.kept:
+            if value is not None:
+                self.facts[key] = value
+
+
+class Reader:
+    """The reading side of a worker from one take-over to the next, with its memory."""
+
+    def __init__(
+        self,
+        server: MysqlServer,
+        database: str,
+        topic: Topic,
+        start: tuple[str, int],
+        *,
+        stored: tuple[str, int] | None = None,
+    ) -> None:
+        """`stored`: the position that was left for `start`; None: goes on."""
+        uuid = str(server.query("SELECT @@server_uuid")[0][0])
+        file, offset = stored or start
+        self.memory = SchemaMemory(topic)
+        self.memory.prepare(None)
+        old = Position(uuid, None, file, offset, offset)
+        self.memory.resume({}, old, uuid, continues=stored is None)
+        file, offset = start
+        self._lookup = SchemaLookup(endpoint_of(server))
+        route = Route("all", 1)
+        self._catalog = Catalog(
+            TableFilter([f"{database}.*"]),
+            CANAL_JSON,
+            Keying(shared=True),
+            lambda _: route,
+            RememberedNames(self.memory, self._lookup),
+        )
+        self._decoder = decoder = Decoder(self._catalog, inflate)
+        self._catalog.place = lambda: Place(decoder.file, decoder.transaction_start, decoder.file_created)
+        self._catalog.passed = self.memory.passed
+        self._dump = BinlogDump(endpoint_of(server), own_reader())
+        self._dump.begin(DumpRequest(file=file, offset=offset))
+        self._stream = Stream(self._dump, decoder)
+        self._topic = topic
+
+    def read_to(self, file: str, offset: int) -> list[Published]:
+        end, found, deadline = End(file, offset), list[Published](), time.monotonic() + 30
+        while not end.reached(self._decoder):
+            assert time.monotonic() < deadline
+            step = self._stream.step(0.1, stop_at_boundary=end.near(self._decoder))
+            self.memory.entered(self._decoder.file, self._decoder.file_created)
+            for _, _, _, values, _ in self._decoder.take_runs():
+                found += map(inserted, values)
+            if step is Step.STATEMENT:
+                for table in self._catalog.doubtful(self._decoder.statement):
+                    self._decoder.forget(*table)
+        self._topic.store(self.memory)
+        return [row for row in found if row[0]]
+
+    def close(self) -> None:
+        self._lookup.close()
+        self._dump.close()
+
+
+def inserted(message: bytes) -> Published:
+    read = json.loads(message)
+    return (read["table"], read["data"][0]) if read["type"] == "INSERT" else ("", {})
+
+
+@pytest.fixture(scope="module")
+def minimal(mysql_server: MysqlFactory) -> MysqlServer:
+    return mysql_server(binlog_row_metadata="MINIMAL")
+
+
+@pytest.fixture(params=["FULL", "MINIMAL"])
+def server(request: pytest.FixtureRequest, mysql: MysqlServer, minimal: MysqlServer) -> MysqlServer:
+    """The shared one has FULL."""
+    return mysql if request.param == "FULL" else minimal
+
+
+@pytest.fixture
+def database(server: MysqlServer) -> Iterator[str]:
+    with server.database() as name:
+        yield name
+
+
+def only(published: list[Published], expected: list[Published]) -> list[Published]:
+    """Without rows that the story does not look at."""
+    wanted = {(table, row.get("id")) for table, row in expected}
+    return [(table, row) for table, row in published if (table, row.get("id")) in wanted]
+
+
+@pytest.mark.must_show("5.5")
+@pytest.mark.parametrize("story", STORIES)
+def test_story(server: MysqlServer, database: str, story: str) -> None:
+    """With MINIMAL: live, with a take-over after every row, and once more from the start; by one that has not seen it."""
+    start = binlog_end(server)
+    teller = Teller(server, database)
+    topic, place, live = Topic(), start, list[Published]()
+    for step in STORIES[story]:
+        teller.tell(step)
+        if (isinstance(step, Row) or step == "COMMIT") and metadata(server) == "MINIMAL":
+            end = binlog_end(server)
+            live += read(Reader(server, database, topic, place), end)
+            place = end
+    teller.close()
+    expected, end = teller.expected, binlog_end(server)
+    if metadata(server) == "MINIMAL":
+        assert only(live, expected) == expected
+        assert only(read(Reader(server, database, topic, start, stored=place), end), expected) == expected
+
+    fresh, trouble = read_by_a_stranger(server, database, start)
+    found = only(fresh, expected)
+    assert found == expected[: len(found)]
+    if metadata(server) == "FULL" or story in KNOWN_TO_ALL:
+        assert found == expected
+        return
+    assert trouble is not None
+    assert trouble.finding.code == "schema-unknown"
+    assert trouble.finding.what.startswith(f"{database}.{expected[len(found)][0]} at {end[0]}:")
+
+
+def metadata(server: MysqlServer) -> str:
+    return str(server.query("SELECT @@global.binlog_row_metadata")[0][0])
+
+
+def read(reader: Reader, end: tuple[str, int]) -> list[Published]:
+    try:
+        return reader.read_to(*end)
+    finally:
+        reader.close()
+
+
+def read_by_a_stranger(
+    server: MysqlServer, database: str, start: tuple[str, int]
+) -> tuple[list[Published], FindingError | None]:
+    lines: list[bytes] = []
+    tail = Tail(
+        endpoint=endpoint_of(server),
+        tables=TableFilter([f"{database}.*"]),
+        start=StartFile(file=start[0], position=start[1]),
+        template=CANAL_JSON,
+        until_end=True,
+    )
+    trouble = None
+    try:
+        tail.run(lines.extend, lambda _: None)
+    except FindingError as error:
+        trouble = error
+    return [row for row in map(inserted, lines) if row[0]], trouble
