@@ -100,7 +100,9 @@ class Topics:
 
     def exists(self, topic: str) -> bool:
         """Whether there is such a topic now, and we may know of it."""
-        return self._describe(topic, _ABSENT | _DENIED) is not None
+        self._foreseen.pop(topic, None)
+        self.foresee([topic])
+        return topic in self._foreseen
 
     def limits(self, topic: str) -> Limits | None:
         """Limits of a topic; None where the right to read them (DescribeConfigs) is missing."""
@@ -127,14 +129,14 @@ class Topics:
         fresh = time.monotonic() - self._foreseen_at < FORESEEN_SECONDS
         return self._foreseen.pop(topic, None) if fresh else None
 
-    def _describe(self, topic: str, unless: AbstractSet[int] = _ABSENT) -> TopicDescription | None:
+    def _describe(self, topic: str) -> TopicDescription | None:
         names, timeout = TopicCollection([topic]), self._timeout
         described: TopicDescription | None = self._ask(
             lambda: self._admin.describe_topics(names, include_authorized_operations=True, request_timeout=timeout)[
                 topic
             ],
             Subject("look the topic up", (topic,)),
-            unless=unless,
+            unless=_ABSENT,
         )
         return described
 

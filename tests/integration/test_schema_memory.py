@@ -24,10 +24,13 @@ def minimal(mysql_server: MysqlFactory) -> MysqlServer:
 @pytest.fixture
 def stage(make_stage: MakeStage, minimal: MysqlServer) -> Stage:
     """One that reads the databases `story_*`, from now on."""
-    made = make_stage("reminded", sink={"topic": "rows.{instance}.{database}.{table}"})
+    made = make_stage("reminded")
     made.instance.source = source_of(minimal)
     made.instance.start = {"gtid_set": made.instance.source.executed()}
-    made.instance.overrides["tables"] = {"include": ["story_*.*"]}
+    made.instance.overrides |= {
+        "tables": {"include": ["story_*.*"]},
+        "sink": {"topic": "rows.{instance}.{database}.{table}"},
+    }
     made.define()
     made.schedule("a")
     return made
