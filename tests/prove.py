@@ -34,8 +34,11 @@ ITEMS_OF_TESTS = (
     "4.7",
     "4.9",
     "4.13",
+    "5.1",
     "5.2",
+    "5.3",
     "5.5",
+    "5.6",
 )
 ROWS_PER_SECOND = 150_000
 TRANSACTIONS_PER_SECOND = 50_000

@@ -49,6 +49,7 @@ _OLD_TEMPORALS = {7: 17, 12: 18, 11: 19}
 _OLD_IN_MARIADB = " /* mariadb-5.3 */"
 _OLD_FRACTIONAL = {"timestamp": 7, "datetime": 12, "time": 11}
 _ESCAPES = {"n": "\n", "r": "\r", "0": "\0", "t": "\t", "Z": "\x1a", "b": "\b"}
+_BEYOND_UTF8MB3 = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030"})
 _LABEL = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
 _ESCAPED = re.compile(r"''|\\(.)", re.DOTALL)
 
@@ -62,9 +63,13 @@ class TableDefinition:
 
     columns: tuple[Column, ...]
     key: tuple[int, ...]
+    unclear: str = ""
+    """A column whose labels information_schema cannot say: it is utf8mb3, and puts question marks for what is not."""
 
     def difference(self, schema: TableSchema) -> str:
         """The first thing in which `schema`, as a TABLE_MAP has it, is another table's than this; empty if none."""
+        if self.unclear:
+            return f"labels of {self.unclear} with question marks cannot be told from ones with characters above U+FFFF"
         if len(schema.columns) != len(self.columns):
             return f"the binlog has {len(schema.columns)} columns, the table has {len(self.columns)}"
         for number, (logged, present) in enumerate(zip(schema.columns, self.columns, strict=True), 1):
@@ -116,7 +121,14 @@ def definition_of(
     """From records as readings.py selects them; `collations` gives the id of each name that occurs."""
     columns = tuple(_column(record, collations) for record in records)
     names = [column.name for column in columns]
-    return TableDefinition(columns, tuple(names.index(name) for name in key_names))
+    unclear = next((record["name"] for record in records if _labels_unclear(record)), "")
+    return TableDefinition(columns, tuple(names.index(name) for name in key_names), unclear)
+
+
+def _labels_unclear(record: dict[str, Any]) -> bool:
+    if record["data"] not in {"enum", "set"} or str(record["collation"]).split("_")[0] not in _BEYOND_UTF8MB3:
+        return False
+    return any(b"?" in label for label in read_labels(str(record["declared"])))
 
 
 def _column(row: dict[str, Any], collations: dict[str, int]) -> Column:

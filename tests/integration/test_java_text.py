@@ -14,7 +14,7 @@ from cdcd.formats.zones import zone
 from tests.instances import Figures
 
 SEED = 20261123
-EACH = 20_000
+EACH = 6_000
 ZONES = ("UTC", "Asia/Shanghai", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "America/Sao_Paulo")
 UTC_ZONE = Zone([0], [0])
 
@@ -78,7 +78,7 @@ def test_floats_and_doubles(figures: Figures) -> None:
 def test_timestamps(figures: Figures) -> None:
     """To 2106, as far as MariaDB counts."""
     random_ = random.Random(SEED)
-    asked = [(name, random_.randrange(1, 2**32)) for name in ZONES for _ in range(2000)]
+    asked = [(name, random_.randrange(1, 2**32)) for name in ZONES for _ in range(600)]
     lines = [line for name in ZONES for line in (f"Z {name}", *(f"T {at}" for zone_, at in asked if zone_ == name))]
     theirs = [text.removesuffix(".0") for line, text in zip(lines, said(lines), strict=True) if line[0] == "T"]
     ours = [shown(7, at.to_bytes(4, "little"), zone(name)) for name, at in asked]

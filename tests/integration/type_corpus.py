@@ -5,9 +5,10 @@ texts may stand for one value (FLOAT, VECTOR) both sides are read into it first.
 """
 
 import json
+import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Read = Callable[[str], object]
 
@@ -39,11 +40,11 @@ class Case:
     shown: str = "c"
     expected: Read = same
     published: Read = same
+    only: str = ""
+    """Regular expression of the flavours of server that have the type or can say the values; empty: all."""
 
-    @property
-    def declared(self) -> str:
-        """The type without its character set: what COLUMN_TYPE starts with."""
-        return self.type.split(" CHARACTER SET")[0].lower()
+    def on(self, flavour: str) -> bool:
+        return re.match(self.only, flavour) is not None
 
 
 # The connection is utf8mb4, so this is what the server makes of a value in any character set.
@@ -60,7 +61,8 @@ def _integers() -> list[Case]:
         steps = [10**k for k in range(20) if 10**k < half]
         cases.append(Case(name, tuple(map(str, (*signed, *steps, *(step - 1 for step in steps))))))
         cases.append(Case(f"{name} UNSIGNED", tuple(map(str, (*unsigned, *steps)))))
-    return cases
+    # SELECT shows the zeros, which are no part of the value.
+    return [*cases, Case("INT(8) UNSIGNED ZEROFILL", ("0", "42", "4294967295"), "c + 0")]
 
 
 def _decimals() -> list[Case]:
@@ -95,11 +97,23 @@ def _floats() -> list[Case]:
         "1e20",
         "3.14159265",
     )
-    single = ("3.4028234e38", "-3.4028234e38", "1.17549435e-38", "1.4e-45", "16777216", "0.3", "33554434")
+    single = (
+        "3.4028234e38",
+        "-3.4028234e38",
+        "1.17549435e-38",
+        "1.1754942e-38",
+        "1.4e-45",
+        "-2.8e-45",
+        "16777216",
+        "0.3",
+        "33554434",
+    )
     double = (
         "1.7976931348623157e308",
         "2.2250738585072014e-308",
+        "2.2250738585072009e-308",
         "5e-324",
+        "-1e-323",
         "0.1e0+0.2e0",
         "1e14",
         "1e-15",
@@ -116,12 +130,15 @@ def _floats() -> list[Case]:
         "2.675",
         "-1.5e-300",
     )
-    as_double = "CAST(c AS DOUBLE)"
+    as_double = "c * 1e0"
     return [
         Case("FLOAT", (*values, *single), as_double, float32, float32),
         Case("FLOAT UNSIGNED", ("0", "1.1", "3e38"), as_double, float32, float32),
         Case("DOUBLE", (*values, *double)),
         Case("DOUBLE UNSIGNED", ("0", "1.1", "1e300")),
+        # SELECT fills up the digits that the type announces.
+        Case("FLOAT(7,3)", ("0", "-1.5", "1234.567"), as_double, float32, float32),
+        Case("DOUBLE(10,2)", ("0", "-1.5", "12345678.12"), as_double, float, float),
     ]
 
 
@@ -142,6 +159,8 @@ def _temporals() -> list[Case]:
         "2024-01-00",
         "2024-02-31",
         "0001-01-01",
+        "0000-01-01",
+        "0000-00-01",
     )
     cases = [
         Case("DATE", tuple(f"'{date}'" for date in dates)),
@@ -157,6 +176,8 @@ def _temporals() -> list[Case]:
             "2024-00-15 10:00:00.5",
             "2024-02-31 23:59:59.000001",
             "1969-12-31 23:59:59.9",
+            "0000-01-01 00:00:00",
+            "0001-01-01 00:00:00.000001",
         )
         stamps = (
             "1970-01-01 00:00:01",
@@ -167,6 +188,7 @@ def _temporals() -> list[Case]:
             "1999-12-31 23:59:59.5",
             "2000-03-01 00:00:00",
             "2037-12-31 12:34:56.99",
+            "2038-01-19 03:14:07.4",
         )
         times = (
             "00:00:00",
@@ -182,6 +204,9 @@ def _temporals() -> list[Case]:
             "-838:59:59",
             "-838:59:58.999",
             "-10:00:00.9",
+            "838:59:58.999999",
+            "-00:00:59.999999",
+            "00:59:59.5",
         )
         cases.append(Case(f"DATETIME{suffix}", tuple(f"'{moment}'" for moment in moments)))
         cases.append(Case(f"TIMESTAMP{suffix}", tuple(f"'{stamp}'" for stamp in stamps)))
@@ -246,6 +271,8 @@ def _texts() -> list[Case]:
         case("CHAR(40)"),
         case("CHAR(255)", "REPEAT('é', 255)"),
         case("VARCHAR(40)"),
+        # Of 252 and of 256 bytes: a length of one byte, and of two.
+        *(case(f"{kind}({n})", f"REPEAT('😀', {n})") for kind in ("CHAR", "VARCHAR") for n in (63, 64)),
         case("VARCHAR(300)", "REPEAT('x', 300)", "REPEAT('漢', 300)"),
         case("VARCHAR(16000)", "REPEAT('0123456789', 1600)", "REPEAT('é\"', 8000)"),
         case("TINYTEXT", "REPEAT('x', 255)"),
@@ -254,16 +281,19 @@ def _texts() -> list[Case]:
         case("LONGTEXT", "REPEAT('😀', 50000)"),
     ]
     for name, sample in SAMPLES.items():
+        only = "mysql-9" if name == "gb18030" else ""
         # As text of the connection, which the server converts into the column's set.
         values = ("''", f"'{sample}'", f"'x{sample}y'", f"REPEAT('{sample}', 20)", "'abc'")
-        cases.append(Case(f"VARCHAR(400) CHARACTER SET {name}", values, TEXT))
-        cases.append(Case(f"CHAR(60) CHARACTER SET {name}", (*values[:3], f"CONCAT('{sample}', '  ')"), TEXT))
-        cases.append(Case(f"TEXT CHARACTER SET {name}", values, TEXT))
+        cases.append(Case(f"VARCHAR(400) CHARACTER SET {name}", values, TEXT, only=only))
+        cases.append(
+            Case(f"CHAR(60) CHARACTER SET {name}", (*values[:3], f"CONCAT('{sample}', '  ')"), TEXT, only=only)
+        )
+        cases.append(Case(f"TEXT CHARACTER SET {name}", values, TEXT, only=only))
         # INFORMATION_SCHEMA is utf8mb3, so labels of MINIMAL metadata can hold nothing above U+FFFF.
         label = sample.replace("😀", "")
         members = f"('{label}','x{label}','a','b c')"
-        cases.append(Case(f"ENUM{members} CHARACTER SET {name}", ("1", "2", "3", "4"), TEXT))
-        cases.append(Case(f"SET{members} CHARACTER SET {name}", ("0", "1", "6", "15"), TEXT))
+        cases.append(Case(f"ENUM{members} CHARACTER SET {name}", ("1", "2", "3", "4"), TEXT, only=only))
+        cases.append(Case(f"SET{members} CHARACTER SET {name}", ("0", "1", "6", "15"), TEXT, only=only))
     return cases
 
 
@@ -288,6 +318,7 @@ def _members() -> list[Case]:
 
     return [
         Case("ENUM('a','b','it''s','q\"q','x\\\\y','a\\nb','')", ("1", "2", "3", "4", "5", "6", "7", "0"), TEXT),
+        Case(f"ENUM({labels(3000)})", ("1", "256", "2999", "3000"), TEXT),
         Case(f"ENUM({labels(300)})", ("1", "255", "256", "257", "300"), TEXT),
         Case("SET('a','b','q\"q','it''s')", ("0", "1", "2", "3", "8", "15"), TEXT),
         *(
@@ -352,7 +383,7 @@ def _json() -> Case:
         "CONCAT(REPEAT('[', 100), REPEAT(']', 100))",
         "CONCAT(REPEAT('{\"k\":', 99), '1', REPEAT('}', 99))",
     )
-    return Case("JSON", values, "CAST(c AS CHAR CHARACTER SET utf8mb4)")
+    return Case("JSON", values, "CAST(c AS CHAR CHARACTER SET utf8mb4)", only="mysql-9")
 
 
 def _spatial() -> list[Case]:
@@ -363,7 +394,7 @@ def _spatial() -> list[Case]:
         "MULTIPOINT": ("MULTIPOINT(0 0,1 1)",),
         "MULTILINESTRING": ("MULTILINESTRING((0 0,1 1),(2 2,3 3))",),
         "MULTIPOLYGON": ("MULTIPOLYGON(((0 0,1 0,1 1,0 0)))",),
-        "GEOMETRYCOLLECTION": ("GEOMETRYCOLLECTION(POINT(1 1),LINESTRING(0 0,1 1))", "GEOMETRYCOLLECTION EMPTY"),
+        "GEOMETRYCOLLECTION": ("GEOMETRYCOLLECTION(POINT(1 1),LINESTRING(0 0,1 1))",),
     }
     every = tuple(text for texts in shapes.values() for text in texts)
 
@@ -372,9 +403,10 @@ def _spatial() -> list[Case]:
 
     # The stored bytes: SRID and WKB as they are, axes not swapped.
     shown = r"REPLACE(TO_BASE64(CAST(c AS BINARY)), '\n', '')"
-    cases = [Case(name.replace("GEOMETRYC", "GEOMC"), values(texts), shown) for name, texts in shapes.items()]
+    cases = [Case(name, values(texts), shown) for name, texts in shapes.items()]
+    empty = Case("GEOMETRY", ("ST_GeomFromText('GEOMETRYCOLLECTION EMPTY')",), shown, only="mysql-9")
     geometry = (*values(every), "ST_GeomFromText('POINT(1 2)', 4326)", "ST_GeomFromText('LINESTRING(1 2,3 4)', 3857)")
-    return [*cases, Case("GEOMETRY", geometry, shown)]
+    return [*cases, empty, Case("GEOMETRY", geometry, shown)]
 
 
 def _vectors() -> list[Case]:
@@ -384,8 +416,8 @@ def _vectors() -> list[Case]:
     some = (to_vector(1.5, 2, -0.1), to_vector(0, "1e20", "-3.4e38"), to_vector(0.333333343, "1e-10", 16777216))
     wide = (to_vector(*(n / 7 for n in range(300))),)
     return [
-        Case("VECTOR(3)", some, "HEX(c)", floats_of_hex, floats_of_list),
-        Case("VECTOR(2048)", (*some, *wide), "HEX(c)", floats_of_hex, floats_of_list),
+        Case("VECTOR(3)", some, "HEX(c)", floats_of_hex, floats_of_list, only="mysql-9"),
+        Case("VECTOR(2048)", (*some, *wide), "HEX(c)", floats_of_hex, floats_of_list, only="mysql-9"),
     ]
 
 
@@ -403,3 +435,38 @@ CORPUS: tuple[Case, ...] = (
     *_spatial(),
     *_vectors(),
 )
+
+
+# ------------------------------------------------------------------ as canal shows them (formats.md section 7, `strict`)
+
+SHANGHAI = "IF(c = 0, CAST(c AS CHAR), CAST(CONVERT_TZ(c, '+00:00', '+08:00') AS CHAR))"
+
+
+def bytes_of_hex(text: str) -> object:
+    return bytes.fromhex(text)
+
+
+def without_zeros(text: str) -> object:
+    return bytes.fromhex(text).rstrip(b"\0")
+
+
+def bytes_of_latin1(text: str) -> object:
+    return text.encode("latin-1")
+
+
+def as_canal(case: Case) -> Case:
+    """How the server is asked for what canal shows of the case."""
+    name = re.match(r"[A-Z]+", case.type)
+    assert name is not None
+    if name[0] in {"FLOAT", "DOUBLE"}:
+        read = float32 if name[0] == "FLOAT" else float
+        return replace(case, shown="c * 1e0", expected=read, published=read)
+    if name[0] in {"ENUM", "SET"}:
+        return replace(case, shown="CAST(c AS UNSIGNED)")
+    if name[0] == "BINARY":
+        return replace(case, shown="HEX(c)", expected=without_zeros, published=bytes_of_latin1)
+    if case.shown == BASE64:
+        return replace(case, shown="HEX(c)", expected=bytes_of_hex, published=bytes_of_latin1)
+    if "CAST(c AS BINARY)" in case.shown:
+        return replace(case, shown="HEX(CAST(c AS BINARY))", expected=bytes_of_hex, published=bytes_of_latin1)
+    return replace(case, shown=SHANGHAI) if name[0] == "TIMESTAMP" else case
