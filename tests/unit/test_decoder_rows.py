@@ -417,3 +417,17 @@ def test_digits_of_an_old_time_are_never_guessed() -> None:
         hear(
             Dump().add(OF_MARIADB).transaction(1, BEGIN, old, change, COMMIT), a_decoder(Catalog(frozenset({"orders"})))
         )
+
+
+@pytest.mark.parametrize(("version", "index"), [("9.7.4", 0), ("11.8.2-MariaDB", 1)])
+def test_mariadb_counts_geometry_among_what_has_a_collation(version: str, index: int) -> None:
+    """All have the default collation 63 but one, latin1_swedish_ci; it is named by its number among those."""
+    catalog = Catalog()
+    columns = (("g", 255, b"\x04"), ("t", 15, b"\x09\x00"))
+    collations = field(2, packed(63) + packed(index) + packed(8))
+    kind, body = table_map(columns=columns, key=())
+    plain = field(2, packed(255))
+    assert body.count(plain) == 1
+    row = rows(WRITE, b"\x00" + struct.pack("<I", 0) + b"\x01\x80")
+    dump = Dump().add(fde(version)).transaction(1, BEGIN, (kind, body.replace(plain, collations)), row, COMMIT)
+    assert hear(dump, a_decoder(catalog)).messages == ['+orders "g":"","t":"€"']

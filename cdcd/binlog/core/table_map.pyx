@@ -90,9 +90,11 @@ cdef dict spread(list kinds, types, list values):
     return dict(zip([i for i, (kind, _) in enumerate(kinds) if kind in types], values))
 
 
-cdef dict read_fields(Cursor* c, list kinds):
+cdef dict read_fields(Cursor* c, list kinds, bint mariadb):
     """The optional metadata, by what it says: `{"unsigned": {3: True}, "names": {...}, ...}`."""
     fields = {}
+    # MariaDB gives GEOMETRY, a kind of BLOB, a collation too (MariaDB source, sql/log_event.cc, is_character_type).
+    character = CHARACTER | {T_GEOMETRY} if mariadb else CHARACTER
     cdef Cursor value
     cdef Py_ssize_t size
     cdef int field
@@ -103,9 +105,9 @@ cdef dict read_fields(Cursor* c, list kinds):
         if field == 1:
             fields["unsigned"] = spread(kinds, NUMERIC, read_bits(&value, count_of(kinds, NUMERIC)))
         elif field == 2:
-            fields["collation"] = spread(kinds, CHARACTER, read_default_collations(&value, count_of(kinds, CHARACTER)))
+            fields["collation"] = spread(kinds, character, read_default_collations(&value, count_of(kinds, character)))
         elif field == 3:
-            fields["collation"] = spread(kinds, CHARACTER, read_packed_list(&value))
+            fields["collation"] = spread(kinds, character, read_packed_list(&value))
         elif field == 4:
             fields["names"] = [name.decode("utf-8", "replace") for name in read_texts(&value, len(kinds))]
         elif field == 5:
@@ -150,7 +152,7 @@ cdef object read_table_map(cbyte* body, Py_ssize_t size, int id_size, tuple mari
     kinds = [read_metadata(&metadata, types.at[i], len(mariadb) > 0) for i in range(n)]
     nulls = take(&c, (n + 7) // 8)
     nullable = [bool(nulls[i // 8] & (1 << (i % 8))) for i in range(n)]
-    fields = read_fields(&c, kinds)
+    fields = read_fields(&c, kinds, len(mariadb) > 0)
     named = "names" in fields
     names = fields.get("names") or [""] * n
     unsigned, collation = fields.get("unsigned", {}), {**fields.get("collation", {}), **fields.get("label_collation", {})}
