@@ -86,13 +86,14 @@ class TableDefinition:
 
     def to_json(self) -> bytes:
         """`{"columns":[{...}, ...],"key":[indexes]}`; of each column what is not the default, but labels, which are in `declared`."""
-        return orjson.dumps({"columns": list(map(_members, self.columns)), "key": self.key})
+        unclear = {"unclear": self.unclear} if self.unclear else {}
+        return orjson.dumps({"columns": list(map(_members, self.columns)), "key": self.key, **unclear})
 
     @classmethod
     def from_json(cls, data: bytes) -> "TableDefinition":
         """Raises ValueError, LookupError, TypeError for what `to_json` has not made."""
         members = orjson.loads(data)
-        return cls(tuple(map(_column_of, members["columns"])), tuple(members["key"]))
+        return cls(tuple(map(_column_of, members["columns"])), tuple(members["key"]), members.get("unclear", ""))
 
 
 def _members(column: Column) -> dict[str, Any]:
