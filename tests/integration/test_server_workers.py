@@ -61,7 +61,8 @@ def test_what_it_runs_is_shown_and_reported_until_it_leaves(make_fleet: MakeFlee
     until(lambda: server.metrics().get('cdcd_server_instances{role="owner"}') == 2, "both are counted")
     assert server.metrics()['cdcd_instance_owned{sync_instance="one"}'] == 1
     until(lambda: set(fleet.loads()["a"]["instances"]) == {"one", "two"}, "both are in the load-balance node")
-    assert fleet.loads()["a"]["instances"]["one"]["epoch"] == fleet.tree.content("/state/one/epoch")["epoch"]
+    epoch = fleet.tree.content("/state/one/epoch")["epoch"]
+    until(lambda: fleet.loads()["a"]["instances"]["one"].get("epoch") == epoch, "its epoch is told")
     fleet.tree.delete("/instances/one")
     until(lambda: set(fleet.loads()["a"]["instances"]) == {"two"}, "one has left")
     assert fleet.runner("one") is None
