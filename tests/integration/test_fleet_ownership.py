@@ -225,10 +225,12 @@ def test_a_hand_over_waits_for_the_standby_and_takes_no_time(fleet: Fleet, backg
     taking = background.start(lambda: _holding(successor))
     until(lambda: old.order == "hand_over")
     assert successor.role == "standby"
+    began = time.monotonic()
     assert old.hand_over()
     with pytest.raises(NotOwner):
         old.check()
     assert taking.result() > epoch
+    assert time.monotonic() - began < 2
     assert fleet.runner() == "b"
     assert fleet.session.get(paths.standby(NAME)) is None
     old.close()
@@ -415,7 +417,9 @@ def test_zookeeper_frozen_for_less_than_a_session(server: ZookeeperServer, own_f
     own_fleet.schedule("a")
     owner = own_fleet.owner("a")
     epoch = _holding(owner)
+    began = time.monotonic()
     _frozen(server, 2.5, lambda: until(lambda: _lost(owner)))
+    assert time.monotonic() - began < 10
     _goes_on(own_fleet, owner, epoch)
 
 
@@ -423,7 +427,16 @@ def test_zookeeper_frozen_for_longer_than_a_session(server: ZookeeperServer, own
     own_fleet.schedule("a")
     owner = own_fleet.owner("a")
     epoch = _holding(owner)
-    _frozen(server, 5.0, lambda: until(lambda: _lost(owner)))
+    held_for = 0.0
+
+    def watch() -> None:
+        nonlocal held_for
+        began = time.monotonic()
+        until(lambda: _lost(owner))
+        held_for = time.monotonic() - began
+
+    _frozen(server, 5.0, watch)
+    assert held_for < 2.2, "the lease is two thirds of the session"
     _goes_on(own_fleet, owner, epoch)
 
 

@@ -101,7 +101,7 @@ def test_closing_is_bounded_with_the_broker_gone(gone: Gone, kind: str) -> None:
     sink.write(gone.place.name, 0, [b"k"] * 100, [_row(1)] * 100, [b"1;1;u:1"] * 100)
     began = time.monotonic()
     sink.close(2)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize("kind", ["exactly_once", "at_least_once"])
@@ -109,9 +109,10 @@ def test_a_full_queue_with_the_broker_gone_waits_until_stopped(gone: Gone, kind:
     _, sink = getattr(gone, kind)
     gone.asked.clear()
     threading.Timer(1, gone.asked.set).start()
+    began = time.monotonic()
     with pytest.raises(Stopped):
         sink.write(gone.place.name, 0, [b"k"] * ROWS, [_row(1)] * ROWS, [b"1;1;u:1"] * ROWS)
-    assert gone.asked.is_set()
+    assert 0.9 < time.monotonic() - began < 3
     sink.close(1)
 
 
@@ -119,9 +120,10 @@ def test_an_unanswered_commit_waits_until_stopped(gone: Gone) -> None:
     gone.asked.clear()
     gone.stopping.write(gone.place.name, 0, [b"k"], [_row(1)])
     threading.Timer(1, gone.asked.set).start()
+    began = time.monotonic()
     with pytest.raises(Stopped):
         gone.stopping.checkpoint(record(1, 1))
-    assert gone.asked.is_set()
+    assert 0.9 < time.monotonic() - began < 3
     gone.stopping.close(1)
 
 

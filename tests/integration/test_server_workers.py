@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deploy.rig.fleet import SESSION_SECONDS, Fleet, Server
+from deploy.rig.fleet import Fleet, Server
 from deploy.rig.pace import TABLE, Pace
 from deploy.rig.process import until
 from deploy.rig.worker import Instance
@@ -28,8 +28,8 @@ def quiet(fleet: Fleet, mysql: MysqlServer, *names: str, **more: Any) -> list[In
     return made
 
 
-def one_server(make_fleet: MakeFleet, session: float = SESSION_SECONDS, **fleet: Any) -> tuple[Fleet, Server]:
-    made = make_fleet(fleet=fleet, scheduling={"settle": "0s"}, session=session)
+def one_server(make_fleet: MakeFleet, **fleet: Any) -> tuple[Fleet, Server]:
+    made = make_fleet(fleet=fleet, scheduling={"settle": "0s"})
     server = made.start("a")
     made.registered()
     return made, server
@@ -61,7 +61,8 @@ def test_what_it_runs_is_shown_and_reported_until_it_leaves(make_fleet: MakeFlee
     until(lambda: server.metrics().get('cdcd_server_instances{role="owner"}') == 2, "both are counted")
     assert server.metrics()['cdcd_instance_owned{sync_instance="one"}'] == 1
     until(lambda: set(fleet.loads()["a"]["instances"]) == {"one", "two"}, "both are in the load-balance node")
-    assert fleet.loads()["a"]["instances"]["one"]["epoch"] == fleet.tree.content("/state/one/epoch")["epoch"]
+    epoch = fleet.tree.content("/state/one/epoch")["epoch"]
+    until(lambda: fleet.loads()["a"]["instances"]["one"].get("epoch") == epoch, "its epoch is told")
     fleet.tree.delete("/instances/one")
     until(lambda: set(fleet.loads()["a"]["instances"]) == {"two"}, "one has left")
     assert fleet.runner("one") is None
@@ -72,13 +73,13 @@ def test_what_it_runs_is_shown_and_reported_until_it_leaves(make_fleet: MakeFlee
 
 def test_a_killed_worker_is_back_at_once(make_fleet: MakeFleet, mysql: MysqlServer) -> None:
     """Its session is closed for it: the new one does not wait for the old one's lock."""
-    fleet, server = one_server(make_fleet, session=10.0)
+    fleet, server = one_server(make_fleet)
     quiet(fleet, mysql, "one")
     fleet.running()
     killed, began = fleet.worker_pid("one"), time.monotonic()
     os.kill(killed, signal.SIGKILL)
     another_process(fleet, "one", killed)
-    assert time.monotonic() - began < fleet.session - 1
+    assert time.monotonic() - began < fleet.session - 0.5
     fleet.running()
     assert "signal 9" in said(server, "worker.crashed", "one")[0]
     assert server.metric("cdcd_worker_crashes_total") == 1
@@ -183,7 +184,7 @@ def test_the_last_server_stops_without_waiting_for_others(make_fleet: MakeFleet,
     fleet.running()
     began = time.monotonic()
     assert server.stop() == 0, server.said()
-    assert time.monotonic() - began < 30, "the time-out of a stop"
+    assert time.monotonic() - began < 8
     assert [reason.partition(":")[0] for reason in said(server, "worker.ended")] == ["stopped"] * 8
     assert all(fleet.runner(name) is None for name in names)
 
@@ -207,7 +208,7 @@ def test_after_a_second_signal_the_workers_end_too(make_fleet: MakeFleet, mysql:
     server.signal(signal.SIGTERM)
     until(lambda: said(server, "process.stopping"), "the first one was heard")
     server.signal(signal.SIGTERM)
-    assert server.wait(5) == 1
+    assert server.wait(20) == 1, "before the time-out of the stop, which would be 0"
     assert server.group(), "the stopped worker is left"
     os.killpg(server.pid, signal.SIGCONT)
     until(lambda: not server.group(), "the worker has ended", 5)

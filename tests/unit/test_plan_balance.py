@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cdcd.fleet.nodes import Schedule
+from cdcd.fleet.planning.hosts import Host, Pool
 from tests.planned import NOW, Fleet, running, server
 
 
@@ -236,3 +237,14 @@ def test_small_fleets_get_as_even_as_can_be_expected(seed: int) -> None:
     allowed = 0.2 * max(middle, *fleet.weights.values())
     within = [max(abs(load - middle) for load in loads) <= allowed for loads in (best, _loads(fleet).values())]
     assert within[1] >= within[0]
+
+
+def test_a_server_that_gave_something_away_is_found_at_once() -> None:
+    hosts = {name: Host(name, server(), 1.0, weight) for name, weight in (("a", 0.9), ("b", 0.5))}
+    pool = Pool(hosts.values())
+    assert pool.least(0.1) is hosts["b"]
+    hosts["a"].weight = 0.1
+    pool.lightened(hosts["a"])
+    assert pool.least(0.1) is hosts["a"]
+    hosts["a"].weight = 0.7
+    assert pool.least(0.1) is hosts["b"]

@@ -74,6 +74,7 @@ class Balance:
             step = self._step(source)
             if step:
                 yield step
+                coldest = min(coldest, source.load)  # without its heaviest instance it may be the one to fill
                 heappush(sources, (-source.load, source.name))
 
     def _hand_over(self, move: Move, why: str) -> Draft:

@@ -74,7 +74,7 @@ class Pool:
 
     def __init__(self, hosts: Iterable[Host]) -> None:
         self.hosts = {host.name: host for host in hosts}
-        self._heaps: list[list[Entry]] | None = None
+        self._heaps: dict[int, list[Entry]] | None = None
 
     def least(self, weight: float, avoid: Container[str] = ()) -> Host | None:
         """The server whose load would be lowest with `weight` more; none that is full, emptied or in `avoid`."""
@@ -82,7 +82,12 @@ class Pool:
 
     def least_of_each_size(self, avoid: Container[str]) -> list[Host]:
         """The least loaded server of each magnitude of capacity: one of them is the best, whatever the weight."""
-        return [host for heap in self._ordered() if (host := self._top(heap, avoid))]
+        return [host for heap in self._ordered().values() if (host := self._top(heap, avoid))]
+
+    def lightened(self, host: Host) -> None:
+        """Its load has fallen: without a new entry it would be looked for where it was."""
+        if self._heaps is not None and host.takes and host.name in self.hosts:
+            heappush(self._heaps[_magnitude(host)], _entry(host))
 
     @property
     def level(self) -> "Level":
@@ -91,20 +96,20 @@ class Pool:
         mean = sum(host.weight for host in taking) / max(sum(host.capacity for host in taking), 1e-9)
         return Level(mean, median([host.load for host in taking] or [0.0]))
 
-    def _ordered(self) -> list[list[Entry]]:
+    def _ordered(self) -> dict[int, list[Entry]]:
         """A heap for each magnitude of capacity: in one the lowest load is not the best place for every weight."""
         if self._heaps is None:
             heaps: dict[int, list[Entry]] = {}
             for host in self.hosts.values():
                 if host.takes:
-                    heaps.setdefault(math.frexp(host.capacity)[1], []).append(_entry(host))
-            self._heaps = [heaps[size] for size in sorted(heaps)]
-            for heap in self._heaps:
+                    heaps.setdefault(_magnitude(host), []).append(_entry(host))
+            self._heaps = {size: heaps[size] for size in sorted(heaps)}
+            for heap in self._heaps.values():
                 heapify(heap)
         return self._heaps
 
     def _top(self, heap: list[Entry], avoid: Container[str]) -> Host | None:
-        """Least loaded one; entries that loads have left behind are renewed when they come up."""
+        """Least loaded one; entries of loads that have risen are renewed when they come up."""
         aside: list[Entry] = []
         found = None
         while heap and found is None:
@@ -131,6 +136,10 @@ def _entry(host: Host) -> Entry:
     return host.load, host.count, host.name
 
 
+def _magnitude(host: Host) -> int:
+    return math.frexp(host.capacity)[1]
+
+
 class Hosts:
     """All live servers, and the pools of them that instances ask for."""
 
@@ -146,6 +155,11 @@ class Hosts:
     def preferred(self, instance: PlannedInstance) -> Pool:
         """Those of them that also have the labels that it prefers."""
         return self._pool(instance.version, _labels(instance.require) + _labels(instance.prefer))
+
+    def lightened(self, host: Host) -> None:
+        """Tell all pools that its load has fallen."""
+        for pool in self._pools.values():
+            pool.lightened(host)
 
     def _pool(self, version: int, labels: Labels) -> Pool:
         pool = self._pools.get((version, labels))

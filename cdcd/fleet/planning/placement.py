@@ -27,6 +27,7 @@ def take_back(draft: Draft, situation: Situation) -> None:
     if there is not None:
         there.weight -= weight
         there.count -= 1
+        situation.hosts.lightened(there)
     if here is not None:
         here.weight += weight
         here.leaving -= 1
@@ -38,6 +39,8 @@ def hand_over(draft: Draft, host: Host, reason: str, situation: Situation) -> No
     here = situation.host(draft.node.server)
     loads = f"{host.name}: {_against(host, situation)}" + (f"; {here.name} is at {here.load:.3g}" if here else "")
     _transfer(here, host, situation.weight(draft.name))
+    if here is not None:
+        situation.hosts.lightened(here)
     draft.write(f"moves to {host.name}, {reason} ({loads})", next=host.name, **_remembered(draft, situation))
 
 
