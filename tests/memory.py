@@ -18,6 +18,7 @@ class MemorySink:
         self.open_bytes = 0
         self.waited = 0.0
         self.durable: PositionRecord | None = None
+        self.acknowledged: PositionRecord | None = None
         self.committed: list[Message] = []
         self.commits: list[tuple[int, PositionRecord]] = []
         self.ids: list[bytes] = []
@@ -62,7 +63,7 @@ class MemorySink:
         del wait
         self.committed += self._open
         self.commits.append((len(self._open), record))
-        self.durable = record
+        self.durable = self.acknowledged = record
         self.kept += self._keeping
         self._open, self._keeping, self.open_since, self.open_bytes = [], [], None, 0
 
@@ -77,6 +78,8 @@ class MemorySink:
 
 class MemoryDump:
     """A dump that brings these pieces, then nothing, until `stop_at_end` makes it raise Stopped."""
+
+    silent = False
 
     def __init__(self, pieces: Sequence[bytes], *, stop_at_end: bool = False) -> None:
         self.pieces = list(pieces)

@@ -283,6 +283,8 @@ class Status:
     problems: tuple[dict[str, str], ...] = ()
     """Mistakes of the definition as it stands now, each with `path` and `message`. A worker goes on with the one before."""
     lag_seconds: float | None = None
+    activity: str = ""
+    """What it was doing at `at`, in words."""
     tables: tuple[str, ...] = ()
     """Effective tables seen so far, at most 200."""
     events: tuple[dict[str, str], ...] = ()

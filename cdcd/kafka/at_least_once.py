@@ -99,6 +99,7 @@ class AtLeastOnceSink:
         self.open_records = 0
         self.open_bytes = 0
         self.waited = 0.0
+        self.acknowledged: PositionRecord | None = None
 
     @property
     def durable(self) -> PositionRecord | None:
@@ -207,6 +208,7 @@ class AtLeastOnceSink:
         while self._stretches and self._stretches[0].pending == 0:
             done = self._stretches.popleft()
             assert done.record is not None
+            self.acknowledged = done.record
             self._positions.offer(done.record, done.kept)
         self._check(self._stretches[0] if self._stretches else self._current)
 

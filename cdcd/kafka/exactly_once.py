@@ -49,6 +49,10 @@ class ExactlyOnceSink:
     def waited(self) -> float:
         return self._producer.waited
 
+    @property
+    def acknowledged(self) -> PositionRecord | None:
+        return self.durable
+
     def construct(self) -> None:
         self._producer.construct(self._open_timeout)
 

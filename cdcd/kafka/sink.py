@@ -37,6 +37,10 @@ class Sink(Protocol):
     def durable(self) -> PositionRecord | None:
         """The newest checkpoint of this holding that a take-over would find; None before the first."""
 
+    @property
+    def acknowledged(self) -> PositionRecord | None:
+        """The newest checkpoint of this holding whose messages readers see; with exactly-once that is `durable`."""
+
     def construct(self) -> None:
         """Make its clients and connect them ahead of `open`, which is quicker then. Fences nobody; again: looks after them."""
 

@@ -19,6 +19,7 @@ from cdcd.mysql.tap import Session
 
 READ_BYTES: Final = 1 << 20
 HEARTBEATS_MISSED: Final = 3
+LATE_HEARTBEATS: Final = 1.5
 WAKES: Final = 1 << 12
 """At most taken at a time of what `wake` has sent."""
 QUICK_SECONDS: Final = 2.0
@@ -81,6 +82,11 @@ class BinlogDump:
             _log.info("no quick start of %s at %s: %s; it searches by GTID", self._source, place, objection)
             request = request.by_gtid
         self._ask(request)
+
+    @property
+    def silent(self) -> bool:
+        """Whether even the next heartbeat is overdue: that nothing comes says nothing of the source then."""
+        return time.monotonic() - self._heard > LATE_HEARTBEATS * self._reader.heartbeat
 
     def read(self, timeout: float) -> bytes:
         """All bytes that are there, at most 1 MiB, packet headers included; b"" if none came in `timeout` seconds.

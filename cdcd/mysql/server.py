@@ -24,6 +24,7 @@ _VARIABLES = (
     "binlog_row_value_options",
     "binlog_checksum",
     "binlog_expire_logs_seconds",
+    "binlog_expire_logs_auto_purge",
     "expire_logs_days",
     "log_replica_updates",
     "log_slave_updates",
@@ -172,6 +173,8 @@ def _read_gtids(
 
 
 def _expire_seconds(settings: dict[str, str]) -> int:
+    if settings.get("binlog_expire_logs_auto_purge") == "OFF":
+        return 0
     seconds = int(float(settings.get("binlog_expire_logs_seconds", "0")))
     return seconds or int(float(settings.get("expire_logs_days", "0")) * DAY)
 

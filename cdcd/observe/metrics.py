@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
 
-STATES = ("starting", "running", "retrying", "parked", "stopping")
-"""Of an instance. `retrying`: a finding that time may mend; `parked`: one that needs somebody to act."""
+STATES = ("starting", "running", "blocked", "retrying", "parked", "stopping")
+"""Of an instance. `blocked`: it would run, but Kafka does not answer; `retrying`: a finding that time may mend; `parked`: one that needs somebody to act."""
 
 LATENCIES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 """Upper bounds of the latency buckets in seconds."""
@@ -84,7 +84,8 @@ class InstanceMetrics:
 
     lag_seconds: float | None = _gauge(
         "lag_seconds",
-        "Age of the oldest committed source transaction that is not published yet; 0 when caught up.",
+        "Age of the oldest transaction committed in the source that readers do not see yet; 0 when caught up. Grows while"
+        " nothing is published, whatever the reason; the source's clock is corrected by its measured offset.",
     )
     lag_bytes: int | None = _gauge("lag_bytes", "Bytes of binlog between the position and the source's end.")
     lag_transactions: int | None = _gauge("lag_transactions", "Transactions between the position and the source's end.")
@@ -92,9 +93,19 @@ class InstanceMetrics:
         "checkpoint_timestamp_seconds", "When the stored position was last confirmed by Kafka, Unix time."
     )
     latency: Histogram = _histogram(
-        "end_to_end_latency_seconds", "From the commit in the source to the commit in Kafka, by transaction."
+        "end_to_end_latency_seconds",
+        "From the commit in the source until readers see it, by source transaction; of those that one Kafka transaction"
+        " holds all count by the oldest.",
     )
 
+    purge_headroom: float | None = _gauge(
+        "source_purge_headroom_seconds",
+        "Time until the source may purge what is still needed, if nothing more were read from now on;"
+        " no series where it keeps its binlogs for ever.",
+    )
+    clock_offset: float | None = _gauge(
+        "source_clock_offset_seconds", "The source's clock minus this host's; negative where the source is behind."
+    )
     source_connected: int = _gauge("source_connected", "1 while the source sends its binlog to this process.", 0)
     source_disconnects: dict[str, int] = _counter("source_disconnects", "Lost connections to the source.", "reason")
     source_received_bytes: int = _counter("source_received_bytes", "Bytes received from the source.")
@@ -127,7 +138,8 @@ class InstanceMetrics:
     producer_rebuilds: int = _counter("producer_rebuilds", "Producers destroyed and made anew in this process.")
     blocked_seconds: dict[str, float] = _counter(
         "blocked_seconds",
-        "Time the pipeline waited: source, for something to read; kafka, for room in the producer; commit, for the commit.",
+        "Time the pipeline waited, waits that go on included: source, for something to read; kafka, for room in the"
+        " producer; commit, for the commit.",
         "stage",
         ("source", "kafka", "commit"),
     )

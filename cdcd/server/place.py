@@ -11,6 +11,8 @@ from cdcd.server.rates import Rate
 from cdcd.server.reconcile import Slot
 from cdcd.worker.channel import Farewell, Hello, Report
 
+SILENCE = 12.0
+"""Seconds without a report (a quiet worker sends one every 5 s) after which its lag is reckoned on."""
 LONGEST_MEASURED = 3600.0
 """Seconds; an instance that is measured for longer is measured well enough."""
 
@@ -25,6 +27,7 @@ class Place:
         self.hello: Hello | None = None
         self.farewell: Farewell | None = None
         self.metrics = InstanceMetrics()
+        self._reported_at = 0.0
         self._said: dict[str, Any] = {}
         self._bytes = self._rows = Rate(window)
 
@@ -43,7 +46,7 @@ class Place:
     def reported(self, report: Report, now: float) -> bool:
         """True where the role, the state or the epoch changed."""
         before = self.role, self.metrics.state, self.metrics.epoch
-        self.metrics, self._said = report.metrics, report.status
+        self.metrics, self._said, self._reported_at = report.metrics, report.status, now
         if self.role == "owner":
             rows = sum(self.metrics.rows.values()) + self.metrics.rows_filtered
             self._bytes = self._bytes.look(self.metrics.source_received_bytes, now)
@@ -66,6 +69,15 @@ class Place:
         slot = self.slot
         return slot.alive or slot.burying or not (stopping or slot.handed_over or self.role == "parked")
 
+    def shown(self, now: float) -> InstanceMetrics:
+        """For a scrape. A worker that has ended, or says nothing any more, publishes nothing: its lag grows with the time since."""
+        lag, age = self.metrics.lag_seconds, now - self._reported_at
+        if lag is None or (self.process is not None and age < SILENCE):
+            return self.metrics
+        headroom = self.metrics.purge_headroom
+        left = None if headroom is None else max(0.0, headroom - age)
+        return replace(self.metrics, lag_seconds=lag + age, purge_headroom=left)
+
     def load(self) -> InstanceLoad:
         """For the load-balance node."""
         state = self.role if self.role in ("waiting", "standby") else self.metrics.state
@@ -74,7 +86,7 @@ class Place:
             bytes_per_second=round(self._bytes.value, 1),
             rows_per_second=round(self._rows.value, 2),
             measured=round(min(self._bytes.seconds, LONGEST_MEASURED), 1),
-            lag_seconds=self.metrics.lag_seconds,
+            lag_seconds=self.shown(time.monotonic()).lag_seconds,
             epoch=self.metrics.epoch if self.metrics.owned else None,
         )
 

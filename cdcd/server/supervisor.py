@@ -253,7 +253,7 @@ class Supervisor:
         place = self._places.get(name)
         if place is None:
             place = self._places[name] = Place(name, Slot(node.generation), self._settings.fleet.rate_window)
-            self._registry.add(name, lambda: place.metrics)
+            self._registry.add(name, lambda: place.shown(time.monotonic()))
         assignment = Assignment(name, self._settings, node.server_id, node.restarts)
         place.slot = place.slot.started(node)
         try:

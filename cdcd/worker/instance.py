@@ -108,24 +108,33 @@ class Instance:
     @property
     def state(self) -> str:
         """One of cdcd.observe.metrics.STATES."""
-        return self._metrics.state
+        return self._figures.state
 
     def status(self) -> dict[str, Any]:
         """For `/status`; no secrets, no row values."""
-        record = None if self._take_over is None else self._take_over.last_record
+        record, now = None if self._take_over is None else self._take_over.last_record, time.time()
         return {
             "name": self._name,
-            "state": self._metrics.state,
+            "state": self._figures.state,
             "since": iso(self.since),
+            "activity": self.activity(),
             "epoch": self._metrics.epoch,
             "finding": None if self.finding is None else asdict(self.finding),
-            "lag_seconds": self._figures.lag(time.time()),
+            "lag_seconds": self._figures.lag(now),
             "lag_bytes": self._metrics.lag_bytes,
             "lag_transactions": self._metrics.lag_transactions,
+            "purge_headroom_seconds": self._figures.headroom(now),
+            "clock_offset_seconds": self._metrics.clock_offset,
             "position": None if record is None else _shown(record.position),
             "seq": None if record is None else record.seq,
             "events": self._journal.events(),
         }
+
+    def activity(self) -> str:
+        """What it is doing, in words."""
+        if self._metrics.state == "running":
+            return self._figures.activity()
+        return self.finding.what if self.finding is not None else self._journal.last_reason
 
     def _attempt(self) -> Ending | None:
         """One take-over and what it came to; None: again, unless a stop was asked for."""

@@ -1,15 +1,21 @@
-"""How far the position is behind the source's end, in bytes and transactions: asked now and then on a control connection."""
+"""What only the source can tell of how far behind we are: bytes, transactions, its clock, when it purges. Asked now and then
+on a control connection.
+"""
 
 import threading
+import time
 from collections.abc import Callable
 
 from cdcd.binlog.gtid import GtidSet
 from cdcd.binlog.mariadb_gtid import MariadbPosition
 from cdcd.binlog.position import Gtids, Position, file_number
 from cdcd.errors import CdcdError
+from cdcd.mysql.clock import clock_offset
 from cdcd.mysql.connection import Connection, Endpoint, connect
+from cdcd.mysql.purge import FileTimes, purged_from
 from cdcd.mysql.server import BinlogFile, ServerStatus, binlog_files, read_status
-from cdcd.observe.metrics import InstanceMetrics
+from cdcd.worker.figures import Figures
+from cdcd.worker.journal import Level
 
 INTERVAL = 5.0
 """Seconds."""
@@ -42,10 +48,21 @@ def transactions_behind(known: Gtids, executed: Gtids) -> int | None:
 class LagWatch:
     """A thread beside the pump, for one holding. Trouble of its own is no trouble of the instance: figures become unknown."""
 
-    def __init__(self, endpoint: Endpoint, position: Callable[[], Position | None], metrics: InstanceMetrics) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        position: Callable[[], Position | None],
+        figures: Figures,
+        note: Callable[[str, str, Level], None],
+    ) -> None:
+        """`position`: the stored one. `note`: Journal.note."""
         self._endpoint = endpoint
         self._position = position
-        self._metrics = metrics
+        self._figures = figures
+        self._metrics = figures.metrics
+        self._note = note
+        self._blocked = False
+        self._created = FileTimes(endpoint, self._watch)
         self._end: tuple[str, int] | None = None
         """The source's end when nothing was behind it."""
         self._looks = 0
@@ -56,7 +73,7 @@ class LagWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Its figures are unknown from now on."""
+        """Bytes and transactions are unknown from now on; when the source purges stays known."""
         self._ended.set()
         self._forget()
 
@@ -64,10 +81,11 @@ class LagWatch:
         while not self._ended.is_set():
             try:
                 with connect(self._endpoint) as connection:
-                    while not self._ended.is_set():
+                    self._look(connection)
+                    while not self._ended.wait(INTERVAL):
+                        self._tell_blocked()
                         self._look(connection)
-                        self._ended.wait(INTERVAL)
-            except CdcdError:
+            except (CdcdError, _Ended):
                 self._forget()
                 self._ended.wait(INTERVAL)
 
@@ -76,16 +94,38 @@ class LagWatch:
         if position is None or not position.file:
             return
         self._looks += 1
-        if (position.file, position.end_offset) == self._end and self._looks % QUIET_LOOKS:
+        if self._quiet(position) and self._looks % QUIET_LOOKS:
             return
         status = read_status(connection)
         files = [] if position.file == status.file else binlog_files(connection)
+        offset = clock_offset(connection).seconds
+        purged = purged_from(position, status, files, time.time() + offset, self._created)
         if self._ended.is_set():
             return
         self._metrics.lag_bytes = behind = bytes_behind(position, status, files)
         self._end = None if behind else (status.file, status.offset)
         if position.gtid_set is not None:
             self._metrics.lag_transactions = transactions_behind(position.gtid_set, status.gtid_executed)
+        self._figures.measured(offset, purged)
+
+    def _quiet(self, position: Position) -> bool:
+        return (position.file, position.end_offset) == self._end and self._figures.lag(time.time()) == 0
+
+    def _tell_blocked(self) -> None:
+        """What an operator finds in the log; the state says it at once."""
+        blocked = self._figures.state == "blocked"
+        if blocked != self._blocked:
+            self._blocked = blocked
+            event = "instance.blocked" if blocked else "instance.unblocked"
+            self._note(event, self._figures.activity(), "warning" if blocked else "info")
+
+    def _watch(self) -> None:
+        if self._ended.is_set():
+            raise _Ended
 
     def _forget(self) -> None:
         self._metrics.lag_bytes = self._metrics.lag_transactions = None
+
+
+class _Ended(Exception):
+    """The holding ended during a look."""

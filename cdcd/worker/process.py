@@ -165,6 +165,7 @@ class _Worker:
             finding=None if instance.finding is None else asdict(instance.finding),
             problems=tuple(asdict(problem) for problem in self._definitions.problems),
             lag_seconds=metrics.lag_seconds,
+            activity=instance.activity(),
             tables=tuple(self._wiring.tables()[:MOST_TABLES]),
             events=tuple(self._journal.events()),
         )

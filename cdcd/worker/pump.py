@@ -158,7 +158,7 @@ class Pump:
         """A stop in here leaves messages unwritten that the decoder has handed out: nothing more may be stored then."""
         self._publish(step)
         idle = step is Step.IDLE and self._sink.open_since is None
-        self._figures.look(self._stream, caught_up=idle and not self._decoder.in_transaction)
+        self._figures.look(self._stream, self._sink, idle=step is Step.IDLE)
         if self._due(asked, step):
             self._commit()
         if not idle:
@@ -180,10 +180,16 @@ class Pump:
     def _write(self) -> None:
         """With at-least-once this is when readers see it."""
         self._ownership.check()
-        waited = self._sink.waited
-        for topic, partition, keys, values, ids in self._decoder.take_runs():
-            self._sink.write(topic, partition, keys, values, ids or None)
-        self._figures.metrics.blocked_seconds["kafka"] += self._sink.waited - waited
+        sink, runs = self._sink, self._decoder.take_runs()
+        if not runs:
+            return
+        waited = sink.waited
+        self._figures.waits("kafka", lambda: sink.waited - waited)
+        try:
+            for topic, partition, keys, values, ids in runs:
+                sink.write(topic, partition, keys, values, ids or None)
+        finally:
+            self._figures.waited()
 
     def _due(self, asked: bool, step: Step) -> bool:
         """A transaction that is larger than the budget is cut only after it was given the chance to end."""
@@ -208,17 +214,24 @@ class Pump:
         decoder = self._decoder
         part = not self._between()
         records, size = self._sink.open_records, self._sink.open_bytes
-        began = time.monotonic()
         self._memory.store(self._sink, self._publication.router.partitions)
         record = self._holding.record(self._tracker.advance(decoder), decoder.seq, self._publication.router.partitions)
         self._ownership.check()
-        self._sink.checkpoint(record)
+        self._checkpoint(record)
         self._mirror()
         self._last_commit = time.monotonic()
         self._stored = self._place()
-        self._figures.committed(self._stream, record, records, size, self._last_commit - began)
+        self._figures.committed(self._stream, self._sink, record, records, size)
         if part:
             self._failpoint("big_txn.between_parts")
+
+    def _checkpoint(self, record: PositionRecord) -> None:
+        began = time.monotonic()
+        self._figures.waits("commit", lambda: time.monotonic() - began)
+        try:
+            self._sink.checkpoint(record)
+        finally:
+            self._figures.waited()
 
     def _mirror(self) -> None:
         """What Kafka has confirmed; with at-least-once that is an earlier record."""

@@ -107,7 +107,7 @@ class Wiring:
             foresee=connections.foresee,
             ownership=self._ownership,
             pump=self._pump,
-            lag=lambda held: LagWatch(held.endpoint, self._stored_position, self.figures.metrics),
+            lag=lambda held: LagWatch(held.endpoint, self._stored_position, self.figures, self._journal.note),
             warn=self._journal.warn,
             guard=self.guard,
             stop=self._stop,

@@ -5,34 +5,45 @@ from typing import Any, cast
 
 import pytest
 
+from cdcd.binlog.gtid import GtidSet
+from cdcd.binlog.position import Position, PositionRecord
 from cdcd.observe.metrics import InstanceMetrics
 from cdcd.worker.figures import Figures
 
-STREAM: Any = SimpleNamespace(
-    received_bytes=0,
-    take_waited=lambda: 0.0,
-    decoder=SimpleNamespace(
-        transactions=0,
-        inserts=0,
-        updates=0,
-        deletes=0,
-        filtered=0,
-        in_transaction=False,
-        transaction_length=0,
-        transaction_done=0,
-        ignored=cast(dict[int, int], {}),
-        commit_us=0,
-    ),
-)
+
+def a_stream(**decoder: Any) -> Any:
+    counts = dict.fromkeys(("transactions", "inserts", "updates", "deletes", "filtered"), 0)
+    state = {"in_transaction": False, "transaction_length": 0, "transaction_done": 0, "first_us": 0, "logged_us": 0}
+    return SimpleNamespace(
+        received_bytes=0,
+        take_waited=lambda: 0.0,
+        dump=SimpleNamespace(silent=False),
+        decoder=SimpleNamespace(**{**counts, **state, "ignored": cast(dict[int, int], {}), **decoder}),
+    )
+
+
+def a_sink(**more: Any) -> Any:
+    return SimpleNamespace(**{"open_since": None, "acknowledged": None, "durable": None, **more})
+
+
+RECORD = PositionRecord(1, "n", Position("s", GtidSet(), "binlog.000001", 4, 4), 7, {}, 1_002_000)
 
 
 @pytest.fixture
-def caught_up(monkeypatch: pytest.MonkeyPatch) -> Figures:
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Its only member is the time."""
+    now = [1000.0]
+    monkeypatch.setattr("cdcd.worker.figures.time.time", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def caught_up(clock: list[float]) -> Figures:
     """At the time 1000 the source had nothing more."""
-    monkeypatch.setattr("cdcd.worker.figures.time.time", lambda: 1000.0)
+    assert clock
     made = Figures(InstanceMetrics())
     made.metrics.source_connected = 1
-    made.look(STREAM, caught_up=True)
+    made.look(a_stream(), a_sink(), idle=True)
     return made
 
 
@@ -51,3 +62,61 @@ def test_a_commit_that_hangs_makes_lag_although_the_last_step_was_caught_up(caug
 def test_a_lost_source_makes_lag(caught_up: Figures) -> None:
     caught_up.metrics.source_connected = 0
     assert caught_up.lag(1000.5) == 0.5
+
+
+def test_a_source_that_misses_its_heartbeat_is_not_believed_to_be_idle(caught_up: Figures, clock: list[float]) -> None:
+    stream = a_stream()
+    stream.dump.silent = True
+    clock[0] = 1040.0
+    caught_up.look(stream, a_sink(), idle=True)
+    assert caught_up.lag(1040.0) == 40.0
+
+
+@pytest.mark.parametrize("offset", [0.0, 3600.0, -3600.0])
+def test_the_offset_of_the_sources_clock_is_taken_out(caught_up: Figures, clock: list[float], offset: float) -> None:
+    caught_up.measured(offset, 5000.0 + offset)
+    clock[0] = 1010.0
+    stamp = int((1004 + offset) * 1e6)
+    caught_up.look(a_stream(first_us=stamp, logged_us=stamp), a_sink(open_since=1.0), idle=False)
+    assert caught_up.lag(1010.0) == 6.0
+    assert caught_up.headroom(1010.0) == 3990.0
+    assert caught_up.read().clock_offset == offset
+
+
+def test_latency_is_observed_when_readers_see_it(caught_up: Figures, clock: list[float]) -> None:
+    """At-least-once: the checkpoint is taken before the brokers have answered."""
+    stream, sink = a_stream(transactions=3, first_us=1_001_000_000, logged_us=1_001_500_000), a_sink()
+    clock[0] = 1002.0
+    caught_up.committed(stream, sink, RECORD, 3, 100)
+    caught_up.look(stream, sink, idle=True)
+    assert caught_up.lag(1002.0) == 1.0
+    assert sum(caught_up.metrics.latency.counts) == 0
+    sink.acknowledged = sink.durable = RECORD
+    clock[0] = 1006.0
+    caught_up.look(stream, sink, idle=True)
+    assert caught_up.lag(1006.0) == 0.0
+    assert (sum(caught_up.metrics.latency.counts), caught_up.metrics.latency.total) == (3, 15.0)
+    assert caught_up.metrics.checkpoint == 1002.0
+
+
+def test_a_wait_that_goes_on_shows_at_once_and_is_not_counted_twice(caught_up: Figures) -> None:
+    caught_up.metrics.state = "running"
+    caught_up.waits("commit", lambda: 7.0)
+    assert caught_up.read().blocked_seconds["commit"] == 7.0
+    caught_up.waited()
+    assert caught_up.read().blocked_seconds == {"source": 0, "kafka": 0, "commit": 7.0}
+
+
+def test_what_kafka_does_not_take_blocks_the_instance(caught_up: Figures, monkeypatch: pytest.MonkeyPatch) -> None:
+    caught_up.metrics.state = "running"
+    now = [50.0]
+    monkeypatch.setattr("cdcd.worker.figures.time.monotonic", lambda: now[0])
+    caught_up.waits("kafka", lambda: now[0] - 50.0)
+    assert caught_up.state == "running"
+    now[0] = 62.0
+    assert (caught_up.state, caught_up.activity()) == (
+        "blocked",
+        "blocked on Kafka for 12 s: it takes no more messages",
+    )
+    caught_up.metrics.state = "retrying"
+    assert caught_up.read().state == "retrying"

@@ -75,7 +75,7 @@ def test_label_values_found_later() -> None:
 def test_one_state_is_on() -> None:
     series = with_instance(InstanceMetrics(state="retrying"))
     on = {state: of(series, "cdcd_instance_state", sync_instance="orders", state=state) for state in STATES}
-    assert on == {"starting": 0, "running": 0, "retrying": 1, "parked": 0, "stopping": 0}
+    assert on == {"starting": 0, "running": 0, "blocked": 0, "retrying": 1, "parked": 0, "stopping": 0}
 
 
 def test_the_reason_for_parking_is_a_label() -> None:

@@ -60,6 +60,7 @@ cdef class Decoder:
     cdef Known known         # transactions that are passed over, or None
     cdef bint passing        # the open transaction is one of them
     cdef readonly uint64_t passed
+    cdef public uint64_t first_us
     cdef readonly uint64_t commit_us
     cdef readonly uint64_t logged_us
     cdef readonly uint64_t transactions
@@ -431,6 +432,8 @@ cdef class Decoder:
             self.gtid.commit_us = self.gtid.logged_us = <uint64_t>event.timestamp * 1000000
         self.commit_us = self.gtid.commit_us
         self.logged_us = self.gtid.logged_us
+        if self.first_us == 0 and not self.passing:
+            self.first_us = self.gtid.logged_us
         self.messages.set_transaction(&self.gtid, has_gtid)
         if self.messages.id_prefix is not None:
             self.messages.transaction = self.transaction.encode()

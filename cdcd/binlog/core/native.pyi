@@ -182,6 +182,8 @@ class Decoder:
     """When the newest transaction seen was committed where it was first executed, microseconds since 1970."""
     logged_us: int
     """When it was committed on this source; 0 before the first."""
+    first_us: int
+    """When the first transaction that began since somebody set this to 0 was committed on this source; known ones do not count."""
     event_type: int
     """Of the last event looked at."""
     server_version: str

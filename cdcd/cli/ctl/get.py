@@ -45,7 +45,7 @@ def get(what: tuple[str, ...], config: Path | None, output: str, watch: bool, in
         waiting      its worker waits for the lock   paused      defined, not run
         assigned     its server has not begun yet    unassigned  no server can take it, or not yet
         stopping     on its way out                  server-lost its server is gone, another one follows
-        invalid      the definition has mistakes
+        invalid      the definition has mistakes     blocked     would publish, but Kafka does not answer
 
     \b
     States of a server:

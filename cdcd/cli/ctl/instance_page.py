@@ -102,6 +102,8 @@ def where(position: dict[str, Any] | str) -> str:
 
 def _status(status: Status, now: float) -> Iterator[Section]:
     said: list[tuple[str, str]] = [("says", f"{status.state} since {iso(status.since)} ({span(now - status.since)})")]
+    if status.activity and status.state in {"running", "blocked"}:
+        said.append(("does", status.activity))
     if status.server:
         said.append(("on", f"{status.server}, {span(now - status.at)} ago"))
     if status.finding:

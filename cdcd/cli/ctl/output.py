@@ -22,7 +22,9 @@ TIMES = frozenset({"at", "since", "until", "changed_at", "moved", "wake"})
 _COLOURS: Mapping[str, str] = {
     **dict.fromkeys(("running", "ready"), "green"),
     **dict.fromkeys(("parked", "invalid", "down", "server-lost"), "red"),
-    **dict.fromkeys(("retrying", "unassigned", "stopping", "drained", "draining", "assigned", "starting"), "yellow"),
+    **dict.fromkeys(
+        ("blocked", "retrying", "unassigned", "stopping", "drained", "draining", "assigned", "starting"), "yellow"
+    ),
 }
 
 
