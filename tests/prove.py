@@ -39,6 +39,8 @@ ITEMS_OF_TESTS = (
     "5.3",
     "5.5",
     "5.6",
+    "6.1",
+    "6.2",
 )
 ROWS_PER_SECOND = 150_000
 TRANSACTIONS_PER_SECOND = 50_000

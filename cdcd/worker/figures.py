@@ -82,10 +82,13 @@ class Figures:
         """Seconds until the source may purge what is still needed."""
         return None if self._purged_from is None else max(0.0, self._purged_from - now)
 
-    def measured(self, clock_offset: float, purged_from: float | None) -> None:
-        """Seconds by which the source's clock is ahead of ours; from when on, by its clock, it may purge what is needed."""
+    def compared(self, clock_offset: float) -> None:
+        """Seconds by which the source's clock is ahead of ours."""
         self._clock_offset = self.metrics.clock_offset = clock_offset
-        self._purged_from = None if purged_from is None else purged_from - clock_offset
+
+    def safe_until(self, purged_from: float | None) -> None:
+        """From when on, by its clock, the source may purge what is needed."""
+        self._purged_from = None if purged_from is None else purged_from - self._clock_offset
 
     def wait(self) -> tuple[Stage, float] | None:
         """What Kafka has not answered yet, and for how many seconds."""

@@ -91,14 +91,17 @@ class LagWatch:
 
     def _look(self, connection: Connection) -> None:
         position = self._position()
-        if position is None or not position.file:
-            return
         self._looks += 1
-        if self._quiet(position) and self._looks % QUIET_LOOKS:
+        if position is not None and self._quiet(position) and self._looks % QUIET_LOOKS:
             return
+        offset = clock_offset(connection).seconds
+        self._figures.compared(offset)
+        if position is not None and position.file:
+            self._measure(connection, position, offset)
+
+    def _measure(self, connection: Connection, position: Position, offset: float) -> None:
         status = read_status(connection)
         files = [] if position.file == status.file else binlog_files(connection)
-        offset = clock_offset(connection).seconds
         purged = purged_from(position, status, files, time.time() + offset, self._created)
         if self._ended.is_set():
             return
@@ -106,7 +109,7 @@ class LagWatch:
         self._end = None if behind else (status.file, status.offset)
         if position.gtid_set is not None:
             self._metrics.lag_transactions = transactions_behind(position.gtid_set, status.gtid_executed)
-        self._figures.measured(offset, purged)
+        self._figures.safe_until(purged)
 
     def _quiet(self, position: Position) -> bool:
         return (position.file, position.end_offset) == self._end and self._figures.lag(time.time()) == 0

@@ -74,7 +74,8 @@ def test_a_source_that_misses_its_heartbeat_is_not_believed_to_be_idle(caught_up
 
 @pytest.mark.parametrize("offset", [0.0, 3600.0, -3600.0])
 def test_the_offset_of_the_sources_clock_is_taken_out(caught_up: Figures, clock: list[float], offset: float) -> None:
-    caught_up.measured(offset, 5000.0 + offset)
+    caught_up.compared(offset)
+    caught_up.safe_until(5000.0 + offset)
     clock[0] = 1010.0
     stamp = int((1004 + offset) * 1e6)
     caught_up.look(a_stream(first_us=stamp, logged_us=stamp), a_sink(open_since=1.0), idle=False)
