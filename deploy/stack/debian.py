@@ -18,9 +18,9 @@ from deploy.stack.service import Say
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SOURCES = Path("/etc/apt")
-NEEDED = re.compile(r"(lib|zlib1g|mysql-|mariadb-|openssl-provider)")
+NEEDED = re.compile(r"(lib|zlib1g|mysql-|mariadb-|openssl-provider|prometheus$|promtool$|docker-compose$)")
 """Of what apt would install, only what holds shared libraries or the programs themselves."""
-UNNEEDED = re.compile(r"libperl|.*-perl$|libgdbm|libdb5|libc-gconv|libsemanage|libsepol|.*-common$|.*-data$")
+UNNEEDED = re.compile(r"libjs-|libperl|.*-perl$|libgdbm|libdb5|libc-gconv|libsemanage|libsepol|.*-common$|.*-data$")
 UNUSED = [f"usr/share/{part}" for part in ("doc", "man", "locale", "lintian", "bug", "gdb")]
 CONFIGURATION = """\
 Dir::State "{apt}";
