@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,8 @@ def run(  # noqa: PLR0917 - click's: an argument for each option
     \b
     Signals: SIGTERM or SIGINT stops. A server of a fleet first hands over what it runs to other servers, for at most
     fleet.stop_timeout; then its workers store their positions and let go. A second signal ends at once; the workers
-    notice it within 2 seconds and end as well.
+    notice it within 2 seconds and end as well. SIGHUP reads the settings anew: log level, fleet, scheduling and kafka
+    change in a running server (kafka for workers that start from then on), the others take a restart.
 
     \b
     Exit status:
@@ -68,16 +70,17 @@ def run(  # noqa: PLR0917 - click's: an argument for each option
     """
     from cdcd.config.settings import load_settings
     from cdcd.observe.logging import Logs
-    from cdcd.server.control import hold_stop_signals
+    from cdcd.server.control import hold_signals
 
     if definition is None and until_end:
         raise click.UsageError("--until-end goes with --standalone: a fleet has no end.")
     with failures():
-        settings = load_settings(config, _flags(server_id, http_port, log_level))
+        read_settings = partial(load_settings, config, _flags(server_id, http_port, log_level))
+        settings = read_settings()
         runs = _server if definition is None else _standalone(definition, until_end)
-        hold_stop_signals()
+        hold_signals()
         with Logs(sys.stdout, level=settings.log_level, context={"server": settings.server_id}) as logs:
-            code = runs(settings, logs)
+            code = runs(settings, logs, read_settings)
     # A Kafka client that hangs in its close must not keep the process (field-lessons K: close is bounded).
     sys.stdout.flush()
     os._exit(code)
@@ -89,22 +92,22 @@ def _flags(server_id: str | None, http_port: int | None, log_level: str | None) 
     return {name: value for name, value in flags.items() if value is not None}
 
 
-def _server(settings: "Settings", logs: "Logs") -> int:
+def _server(settings: "Settings", logs: "Logs", read_settings: "Callable[[], Settings]") -> int:
     from cdcd.server.daemon import run_server
 
-    run_server(settings, logs, versions())
+    run_server(settings, logs, versions(), read_settings)
     return 0
 
 
-def _standalone(definition: Path, until_end: bool) -> "Callable[[Settings, Logs], int]":
+def _standalone(definition: Path, until_end: bool) -> "Callable[[Settings, Logs, Callable[[], Settings]], int]":
     """Reads the definition at once: a mistake in it comes before the first log line."""
     from cdcd.config.definition import load_definition
     from cdcd.server.standalone import run_standalone
 
     loaded = load_definition(definition)
 
-    def runs(settings: "Settings", logs: "Logs") -> int:
-        ending = run_standalone(loaded, settings, logs, versions(), until_end=until_end)
+    def runs(settings: "Settings", logs: "Logs", read_settings: "Callable[[], Settings]") -> int:
+        ending = run_standalone(loaded, settings, logs, versions(), read_settings, until_end=until_end)
         return 1 if ending == "parked" else 0
 
     return runs

@@ -1,7 +1,7 @@
 """Credentials by name: what a definition or the settings call `orders-db` is a file of that name.
 
-It is looked for in `$CREDENTIALS_DIRECTORY` (systemd's LoadCredential; trusted as it is), then in the settings'
-`credentials_dir`, where it must be a regular file with mode 0600 or 0400 that belongs to us or to root.
+It is looked for in `$CREDENTIALS_DIRECTORY` (systemd's LoadCredential; trusted as it is; also as `cdcd_orders-db`, which
+is what `LoadCredential=cdcd:FOLDER` makes of FOLDER/orders-db), then in the settings' `credentials_dir`, where it must be a regular file with mode 0600 or 0400 that belongs to us or to root.
 
     user: cdcd
     password: "..."
@@ -14,7 +14,7 @@ stand for characters other than a dot; a lone `*` is any host.
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -27,6 +27,8 @@ from cdcd.config.problems import problems_of
 from cdcd.errors import Finding, FindingError, InvalidConfig
 
 MAX_BYTES = 64 << 10
+FOLDER_PREFIX = "cdcd_"
+"""Of credentials that systemd read from a folder: the id that the unit gives the folder."""
 _HOST_PATTERN = re.compile(r"[A-Za-z0-9_.:*?-]{1,253}", re.ASCII)
 
 
@@ -119,16 +121,24 @@ class Credentials:
             check_name(name)
         except ValueError as error:
             raise _finding("credential-missing", f"`{name[:80]!r}` is not a credential: it {error}", _NAMED) from None
-        for directory, trusted in ((self._trusted, True), (self._private, False)):
-            raw = _content(directory / name, secret and not trusted, not trusted) if directory else None
-            if directory and raw is not None:
-                return directory / name, raw
+        for path, trusted in self._places(name):
+            raw = _content(path, secret and not trusted, not trusted)
+            if raw is not None:
+                return path, raw
         places = " nor ".join(str(place / name) for place in (self._trusted, self._private) if place)
         raise _finding(
             "credential-missing",
             f"Credential `{name}` does not exist: no file {places or 'can be looked for, as no directory is set'}",
             _NAMED,
         )
+
+    def _places(self, name: str) -> Iterator[tuple[Path, bool]]:
+        """(path, trusted) of each file that may be meant."""
+        if self._trusted:
+            yield self._trusted / name, True
+            yield self._trusted / (FOLDER_PREFIX + name), True
+        if self._private:
+            yield self._private / name, False
 
 
 _NAMED = (

@@ -5,7 +5,7 @@ write or a former scheduler. Every write checks the term (election.py).
 """
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +56,7 @@ class Reign:
     """One term. All that it knows is from this term; for one thread, but `figures` and `look` are for any."""
 
     def __init__(  # noqa: PLR0917 - collaborators
-        self, term: Term, cache: Cache, cluster: str, policy: Policy, failpoint: Failpoint, log: Any
+        self, term: Term, cache: Cache, cluster: str, policy: Callable[[], Policy], failpoint: Failpoint, log: Any
     ) -> None:
         self.term = term
         self.took = 0.0
@@ -83,7 +83,7 @@ class Reign:
             ensure_tree(self.term.session, self._cluster)
             self._refused = False
         snapshot = self._reader.read()
-        plan = decide(snapshot, time.time(), self._policy, self._since)
+        plan = decide(snapshot, time.time(), self._policy(), self._since)
         self._tell(snapshot, plan)
         self._failpoint("scheduler.after_plan")
         self._write(snapshot, plan.changes)

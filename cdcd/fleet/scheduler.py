@@ -48,6 +48,11 @@ class Scheduler:
                 self._cache.wait(max(0.0, pause - rest))
         self._resign()
 
+    def use(self, settings: Settings) -> None:
+        """Decide by these from the next look on."""
+        self._policy, self._interval = policy_of(settings.scheduling), settings.fleet.reconcile_interval
+        self.wake()
+
     def wake(self) -> None:
         """Look at once."""
         self._cache.changed.set()
@@ -106,7 +111,7 @@ class Scheduler:
             self._reign = None
             return SHORTEST_PAUSE, self._interval
         if self._reign is None or self._reign.term is not term:
-            self._reign = Reign(term, self._cache, self._cluster, self._policy, self._failpoint, self._log)
+            self._reign = Reign(term, self._cache, self._cluster, lambda: self._policy, self._failpoint, self._log)
         self._reign.govern()
         # Not all of a core, even where a look takes long.
         return max(SHORTEST_PAUSE, self._reign.took), self._reign.pause(self._interval)

@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -24,11 +24,13 @@ from cdcd.fleet.session import Session
 from cdcd.observe.failpoints import from_environment
 from cdcd.observe.logging import Logs
 from cdcd.observe.metrics import ServerMetrics
+from cdcd.observe.notify import Notifier
 from cdcd.observe.registry import Registry
 from cdcd.server.control import Control
 from cdcd.server.http import Pages, StatusServer
 from cdcd.server.membership import Membership
 from cdcd.server.processes import Forkserver
+from cdcd.server.rereading import FIXED_IN_A_FLEET, Rereading
 from cdcd.server.supervisor import Supervisor
 from cdcd.server.undertaker import Undertaker
 from cdcd.worker.journal import iso
@@ -39,17 +41,21 @@ FAREWELL = 5.0
 """Seconds that the last words to ZooKeeper may take."""
 
 
-def run_server(settings: Settings, logs: Logs, versions: Mapping[str, str]) -> None:
+def run_server(
+    settings: Settings, logs: Logs, versions: Mapping[str, str], read_settings: Callable[[], Settings]
+) -> None:
     """Run until stopped. FindingError for what keeps the server out of the fleet, and for its HTTP address.
 
-    `control.hold_stop_signals` comes before it.
+    `control.hold_signals` comes before it. `read_settings`: as they are when it is called.
     """
     stop = StopSignal()
-    control = Control(stop)
     server = Server(settings, logs, versions, stop)
+    control = Control(
+        stop, Notifier.from_environment(), Rereading(settings, read_settings, server.use, FIXED_IN_A_FLEET)
+    )
     http = StatusServer(server.pages(control), settings.http.host, settings.http.port)
     structlog.get_logger().info("process.started", reason=f"/status and /metrics at {http.host}:{http.port}")
-    control.start()
+    control.start(server.progresses, server.sentence)
     try:
         server.run(f"{http.host}:{http.port}")
     except Exception:
@@ -123,13 +129,38 @@ class Server:
         self._undertaker.close()
         self._session.close()
 
+    def use(self, settings: Settings) -> None:
+        """These from now on, as far as running parts can change."""
+        self._settings = settings
+        self._logs.set_level(settings.log_level)
+        self._scheduler.use(settings)
+        self._membership.use(settings)
+        self._supervisor.use(settings)
+
+    def progresses(self) -> bool:
+        """Whether its loop turns; says nothing of ZooKeeper, MySQL or Kafka."""
+        return self._supervisor.alive()
+
     # ---------------------------------------------------------------- what is shown
+
+    def sentence(self) -> str:
+        """How it is, in one line."""
+        roles = self._supervisor.roles()
+        instances = ", ".join(f"{count} {role}" for role, count in sorted(roles.items())) or "none"
+        if self._supervisor.phase != "running":
+            return f"stopping; instances: {instances}"
+        if trouble := self._membership.trouble:
+            return f"{trouble.code}: {trouble.what}"
+        if not self._membership.entered:
+            return "waiting for ZooKeeper"
+        part = "in it, and its scheduler" if self._scheduler.leads else "in it"
+        return f"fleet {self._settings.cluster}: {part}; instances: {instances}"
 
     def pages(self, control: Control) -> Pages:
         """For the HTTP side."""
         return Pages(
             self._registry.render,
-            lambda: control.alive() and self._supervisor.alive(),
+            control.alive,
             lambda: self._membership.ready and self._supervisor.phase == "running",
             self._status,
         )

@@ -65,6 +65,11 @@ class Membership:
         """Something to report, or another phase."""
         self._cache.changed.set()
 
+    def use(self, settings: Settings) -> None:
+        """Report and look by these from now on."""
+        self._settings = settings
+        self.changed()
+
     def successors(self) -> bool:
         """Whether other servers live that can take over what runs here; until that is known, yes."""
         return self._successors is not False and self.fatal is None and self._session.state == "connected"

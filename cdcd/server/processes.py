@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 import structlog
 
 from cdcd.errors import CdcdError
-from cdcd.worker.channel import Assignment, Farewell, Hello, Report, Stop
+from cdcd.worker.channel import Assignment, Farewell, Hello, LogLevel, Report, Stop
 
 SPEECHLESS_GRACE = 3.0
 """Seconds a process may live on after it has closed its pipe."""
@@ -124,6 +124,11 @@ class WorkerProcess:
         """Tell it to stop; nothing where it is ending already."""
         with suppress(OSError):
             self._pipe.send(Stop())
+
+    def log_at(self, level: str) -> None:
+        """Tell it to log this level and above; nothing where it is ending already."""
+        with suppress(OSError):
+            self._pipe.send(LogLevel(level))
 
     def kill(self) -> None:
         """`kill -9`; nothing where it is gone already."""

@@ -1,7 +1,7 @@
 """`cdcd run --standalone`: one instance without ZooKeeper, fenced by Kafka alone."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -13,9 +13,11 @@ from cdcd.errors import Finding, FindingError
 from cdcd.observe.failpoints import from_environment
 from cdcd.observe.logging import Logs
 from cdcd.observe.metrics import ProcessMetrics
+from cdcd.observe.notify import Notifier
 from cdcd.observe.registry import Registry
 from cdcd.server.control import Control
 from cdcd.server.http import Pages, StatusServer
+from cdcd.server.rereading import FIXED_ALONE, Rereading
 from cdcd.worker.definitions import Definitions
 from cdcd.worker.instance import Ending, Instance, Patience
 from cdcd.worker.journal import Journal
@@ -26,16 +28,23 @@ from cdcd.worker.wiring import Wiring
 
 
 def run_standalone(
-    definition: Definition, settings: Settings, logs: Logs, versions: Mapping[str, str], *, until_end: bool
+    definition: Definition,
+    settings: Settings,
+    logs: Logs,
+    versions: Mapping[str, str],
+    read_settings: Callable[[], Settings],
+    *,
+    until_end: bool,
 ) -> Ending:
     """Run until stopped, replaced by a newer worker, or at the end. Raises FindingError for what is wrong at the start.
 
-    `control.hold_stop_signals` comes before it.
+    `control.hold_signals` comes before it. `read_settings`: as they are when it is called.
     """
     if definition.paused:
         raise FindingError(_paused(definition))
     stop = StopSignal()
-    control = Control(stop)
+    reread = Rereading(settings, read_settings, lambda new: logs.set_level(new.log_level), FIXED_ALONE)
+    control = Control(stop, Notifier.from_environment(), reread)
     journal = Journal(definition.name)
     wiring = Wiring(
         definitions=Definitions(definition, journal),
@@ -52,7 +61,7 @@ def run_standalone(
     registry.add(definition.name, wiring.figures.read)
     http = StatusServer(_pages(registry, control, instance), settings.http.host, settings.http.port)
     structlog.get_logger().info("process.started", reason=f"/status and /metrics at {http.host}:{http.port}")
-    control.start()
+    control.start(lambda: True, lambda: _sentence(definition, instance))
     try:
         return instance.run()
     except Exception:
@@ -67,6 +76,11 @@ def _pages(registry: Registry, control: Control, instance: Instance) -> Pages:
         return {"instances": [instance.status()]}
 
     return Pages(registry.render, control.alive, lambda: instance.state == "running", status)
+
+
+def _sentence(definition: Definition, instance: Instance) -> str:
+    finding = instance.finding
+    return f"{definition.name}: {instance.state}" + (f", {finding.code}: {finding.what}" if finding else "")
 
 
 def _paused(definition: Definition) -> Finding:

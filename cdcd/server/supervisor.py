@@ -47,8 +47,8 @@ HANGS = 15.0
 
 NOTHING = Wishes({}, {})
 
-_News = tuple[WorkerProcess, Heard] | Wishes | str | Literal[0]
-"""What a worker said; what the schedule wants; the instance whose session is closed; 0: look around."""
+_News = tuple[WorkerProcess, Heard] | Wishes | Settings | str | Literal[0]
+"""What a worker said; what the schedule wants; new settings; the instance whose session is closed; 0: look around."""
 
 
 class Supervisor:
@@ -90,6 +90,10 @@ class Supervisor:
         """What the schedule nodes say now."""
         self._inbox.put(wishes)
 
+    def use(self, settings: Settings) -> None:
+        """For workers that are started from now on; all are told the log level."""
+        self._inbox.put(settings)
+
     def wake(self) -> None:
         """Another look is due: at what `successors` says."""
         self._inbox.put(0)
@@ -118,9 +122,13 @@ class Supervisor:
     def status(self) -> list[dict[str, Any]]:
         return [place.status() for place in sorted(self._places.values(), key=lambda place: place.instance)]
 
+    def roles(self) -> Counter[str]:
+        """How many instances of each of cdcd.observe.metrics.ROLES."""
+        return Counter(place.role for place in list(self._places.values()))
+
     def count(self, metrics: ServerMetrics) -> None:
         """Fill in what it knows."""
-        metrics.server_instances.update(Counter(place.role for place in list(self._places.values())))
+        metrics.server_instances.update(self.roles())
         weights = [measured_weight(place.load()) for place in list(self._places.values()) if place.role == "owner"]
         metrics.server_load = sum(weights) / self._settings.fleet.capacity
         metrics.server_stopping = int(self._phase != "running")
@@ -176,6 +184,10 @@ class Supervisor:
         match news:
             case Wishes():
                 self._wishes = news
+            case Settings():
+                self._settings = news
+                for process in (place.process for place in self._places.values() if place.process):
+                    process.log_at(news.log_level)
             case str():
                 self._places[news].slot = self._places[news].slot.buried()
             case (WorkerProcess() as process, heard):

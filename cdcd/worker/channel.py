@@ -36,6 +36,14 @@ class Stop:
     """Store the position, let go of the lock, end."""
 
 
+@dataclass(frozen=True, slots=True)
+class LogLevel:
+    """Log this level and above from now on."""
+
+    level: str
+    """debug, info, warning or error."""
+
+
 # ---------------------------------------------------------------- worker -> server
 
 

@@ -51,7 +51,7 @@ def work(assignment: Assignment, pipe: Connection) -> None:
         os._exit(1)
 
     try:
-        _Worker(assignment, pipe, exit_now).run()
+        _Worker(assignment, pipe, exit_now, logs.set_level).run()
     except Exception:  # noqa: BLE001 - whatever it is, the process ends; without a farewell it counts as crashed
         structlog.get_logger().exception("worker.failed", reason="a defect of cdcd: please report it with this log")
         exit_now("it failed")
@@ -63,14 +63,20 @@ def work(assignment: Assignment, pipe: Connection) -> None:
 class _Worker:
     """The process around one Instance."""
 
-    def __init__(self, assignment: Assignment, pipe: Connection, exit_now: Callable[[str], NoReturn]) -> None:
+    def __init__(
+        self,
+        assignment: Assignment,
+        pipe: Connection,
+        exit_now: Callable[[str], NoReturn],
+        log_at: Callable[[str], None],
+    ) -> None:
         settings = assignment.settings
         self._assignment = assignment
         self._settings = settings
         self._credentials = Credentials.of(settings.credentials_dir)
         self._failpoint = from_environment(os.environ)
         self._stop = StopSignal()
-        self._tether = Tether(pipe, self._stop, exit_now)
+        self._tether = Tether(pipe, self._stop, exit_now, log_at)
         self._journal = Journal(assignment.instance, changed=self._tether.wake)
         self._ownership: InFleet = ZooKeeperOwnership(
             settings.ensemble(),

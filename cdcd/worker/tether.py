@@ -13,7 +13,7 @@ from multiprocessing.reduction import ForkingPickler
 
 import structlog
 
-from cdcd.worker.channel import Farewell, Hello, Report, Stop
+from cdcd.worker.channel import Farewell, Hello, LogLevel, Report, Stop
 from cdcd.worker.stopping import StopSignal
 
 TELL_SECONDS = 1.0
@@ -32,10 +32,12 @@ Exit = Callable[[str], None]
 class Tether:
     """One for a process. The first SIGTERM, a Stop and the end of the server all ask for the same stop."""
 
-    def __init__(self, pipe: Connection, stop: StopSignal, exit_now: Exit) -> None:
+    def __init__(self, pipe: Connection, stop: StopSignal, exit_now: Exit, log_at: Callable[[str], None]) -> None:
+        """`log_at`: sets the least level that is logged."""
         self._pipe = pipe
         self._stop = stop
         self._exit_now = exit_now
+        self._log_at = log_at
         self._report: Callable[[], Report] | None = None
         self._sending = threading.Lock()
         self._told: object = None
@@ -112,8 +114,11 @@ class Tether:
             self._end_at = time.monotonic() + ALONE_SECONDS
             self._ask("the server is gone")
         else:
-            assert isinstance(message, Stop)
-            self._ask("the server asked for it")
+            match message:
+                case Stop():
+                    self._ask("the server asked for it")
+                case LogLevel():
+                    self._log_at(message.level)
 
     def _ask(self, reason: str) -> None:
         structlog.get_logger().info("worker.stopping", reason=reason)

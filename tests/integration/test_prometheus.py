@@ -96,10 +96,12 @@ def test_a_real_fleet_fills_every_panel_and_fires_what_holds(scraped: tuple[Flee
     for name in names - OF_OTHERS:
         assert f"`{re.sub(r'(?<=seconds)_(bucket|count|sum)$', '', name)}`" in page
 
-    until(lambda: all(rule["health"] == "ok" for rule in prometheus.rules()), "all rules are evaluated without an error")
+    until(
+        lambda: all(rule["health"] == "ok" for rule in prometheus.rules()), "all rules are evaluated without an error"
+    )
     assert {rule["name"] for rule in prometheus.rules()} == {rule.get("alert") or rule["record"] for rule in _all()}
     for rule in rules("record"):
-        assert prometheus.query(rule["record"]), rule
+        until(lambda name=rule["record"]: prometheus.query(name) or None, rule["record"])  # type: ignore[misc]
     assert {rule["alert"] for rule in rules("alert") if prometheus.query(rule["expr"])} == HOLDING
 
 

@@ -161,6 +161,17 @@ def test_systemds_directory_comes_first_and_is_trusted(tmp_path: Path) -> None:
     assert Credentials.of(private, {}).load("orders-db").user == "cdcd"
 
 
+def test_a_folder_that_systemd_loaded(tmp_path: Path) -> None:
+    """LoadCredential=cdcd:/etc/cdcd/credentials, systemd.exec(5): "the ID suffixed with _$FILENAME"."""
+    put(tmp_path, "cdcd_orders-db", GOOD, mode=0o440)
+    put(tmp_path, "cdcd_other-db", GOOD)
+    put(tmp_path, "other-db", GOOD.replace("user: cdcd", "user: first"))
+    credentials = Credentials.of(None, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert credentials.load("orders-db").user == "cdcd"
+    assert credentials.load("other-db").user == "first"
+    assert code_of(credentials, "third-db") == "credential-missing"
+
+
 def test_a_certificate_may_be_readable_but_not_writable_for_others(tmp_path: Path) -> None:
     credentials = Credentials(tmp_path)
     certificate = put(tmp_path, "ca", "pem", 0o644)

@@ -1,0 +1,256 @@
+"""What systemd is told, heard on a real datagram socket; and the unit that is shipped, judged by systemd's own tools."""
+
+import configparser
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cdcd.config.fleet import Fleet as FleetSettings
+from cdcd.observe.notify import Notifier
+from cdcd.server.control import Control
+from cdcd.server.daemon import FAREWELL
+from cdcd.server.reconcile import STOP_GRACE
+from cdcd.worker.stopping import StopSignal
+from deploy.rig.fleet import Fleet, Server
+from deploy.rig.process import until
+from tests.fleets import MakeFleet, loaded_instance
+from tests.monitoring import ROOT
+from tests.servers import MysqlServer, ZookeeperServer
+from tests.waiting import until as until_true
+
+UNIT = ROOT / "deploy" / "systemd" / "cdcd.service"
+WATCHDOG_SECONDS = 1.5
+EXPOSURE = 2.0
+"""Most that `systemd-analyze security` may give."""
+
+pytestmark = pytest.mark.must_show("6.3")
+
+
+class Systemd:
+    """Its end of the socket."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.heard: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address.replace("@", "\0", 1))
+        self._socket.setblocking(False)
+
+    def environment(self) -> dict[str, str]:
+        return {"NOTIFY_SOCKET": self.address, "WATCHDOG_USEC": str(int(WATCHDOG_SECONDS * 1e6))}
+
+    def listen(self) -> list[str]:
+        """All that was said so far."""
+        while True:
+            try:
+                self.heard += self._socket.recv(4096).decode().splitlines()
+            except BlockingIOError:
+                return self.heard
+
+    def hears(self, pattern: str, timeout: float = 30) -> str:
+        """The first line that matches from now on, or before."""
+        return until(
+            lambda: next((line for line in self.listen() if re.fullmatch(pattern, line)), None), pattern, timeout
+        )
+
+    def count(self, line: str) -> int:
+        return self.listen().count(line)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def systemd(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Systemd]:
+    made = Systemd(str(tmp_path / "notify") if request.param == "path" else f"@cdcd-test-{tmp_path}")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def by_path(tmp_path: Path) -> Iterator[Systemd]:
+    made = Systemd(str(tmp_path / "notify"))
+    yield made
+    made.close()
+
+
+# ---------------------------------------------------------------- the messages
+
+
+def test_messages(systemd: Systemd) -> None:
+    notifier = Notifier(systemd.address)
+    notifier.ready()
+    notifier.status("two\nlines")
+    notifier.status("two  lines")
+    notifier.alive()
+    notifier.reloading()
+    notifier.stopping()
+    *said, stopping = systemd.listen()
+    assert said[:4] == ["READY=1", "STATUS=two lines", "WATCHDOG=1", "RELOADING=1"]
+    assert re.fullmatch(r"MONOTONIC_USEC=\d{7,}", said[4])
+    assert (len(said), stopping) == (5, "STOPPING=1")
+
+
+def test_nobody_is_spoken_for(by_path: Systemd) -> None:
+    environ = {**by_path.environment(), "WATCHDOG_PID": "1", "OTHER": "x"}
+    assert Notifier.from_environment(environ).watchdog is None, "systemd means another process"
+    assert environ == {"OTHER": "x"}
+    assert Notifier.from_environment(by_path.environment()).watchdog == WATCHDOG_SECONDS
+    for usec in ("", "0", "-1", "soon"):
+        assert Notifier.from_environment({"WATCHDOG_USEC": usec}).watchdog is None
+
+
+def test_a_listener_that_is_gone_or_does_not_read_holds_nobody_up(by_path: Systemd, tmp_path: Path) -> None:
+    notifier = Notifier(by_path.address)
+    for _ in range(10_000):  # more than the socket holds
+        notifier.alive()
+    by_path.close()
+    notifier.alive()
+    Notifier(str(tmp_path / "never")).ready()
+    Notifier().ready()
+
+
+# ---------------------------------------------------------------- the watchdog
+
+
+def test_the_watchdog_hears_progress_alone(by_path: Systemd) -> None:
+    makes_progress = True
+    control = Control(StopSignal(), Notifier.from_environment(by_path.environment()), lambda: None)
+    control.start(lambda: makes_progress, lambda: "all is well")
+    until_true(lambda: by_path.count("WATCHDOG=1") >= 3)
+    assert "READY=1" in by_path.heard
+    assert control.alive()
+    makes_progress = False
+    control_says = by_path.count("WATCHDOG=1")
+    # A tick that had begun may still say so; then it is silent, while the thread goes on.
+    by_path.hears("STATUS=all is well")
+    until_true(lambda: not control.alive())
+    assert by_path.count("WATCHDOG=1") <= control_says + 1
+
+
+@pytest.fixture
+def told(by_path: Systemd, monkeypatch: pytest.MonkeyPatch) -> Systemd:
+    """Processes that are started speak to it."""
+    for name, value in by_path.environment().items():
+        monkeypatch.setenv(name, value)
+    return by_path
+
+
+def started(fleet: Fleet, server: str = "a", failpoint: str | None = None) -> Server:
+    process = fleet.start(server, failpoint=failpoint)
+    fleet.registered(server)
+    return process
+
+
+def test_a_server_from_its_start_to_its_end(zookeeper: ZookeeperServer, tmp_path: Path, told: Systemd) -> None:
+    fleet = Fleet(tmp_path, zookeeper.hosts, "127.0.0.1:1")
+    try:
+        server = started(fleet)
+        told.hears("READY=1")
+        told.hears(f"STATUS=fleet {fleet.cluster}: in it, and its scheduler; instances: none")
+        before = told.count("WATCHDOG=1")
+        until_true(lambda: told.count("WATCHDOG=1") >= before + 3)
+
+        settings = fleet.write_settings("a", capacity=3.0)
+        settings.write_text('log_level = "debug"\n' + settings.read_text())
+        server.signal(signal.SIGHUP)
+        until(lambda: told.count("READY=1") == 2, "it has read its settings")
+        assert told.count("RELOADING=1") == 1
+        until(lambda: fleet.tree.content("/load/a").get("capacity") == 3.0, "the new capacity is reported")
+        assert [line["reason"] for line in server.log() if line["event"] == "settings.read"] == [
+            "changed: fleet, log_level"
+        ]
+
+        settings.write_text("log_level = 7")
+        server.signal(signal.SIGHUP)
+        until(lambda: [line for line in server.log() if line["event"] == "settings.refused"], "mistakes are refused")
+
+        assert server.stop() == 0
+        told.hears("STOPPING=1")
+    finally:
+        fleet.close()
+
+
+def test_a_worker_logs_at_the_new_level(make_fleet: MakeFleet, mysql: MysqlServer) -> None:
+    fleet = make_fleet()
+    server = started(fleet)
+    fleet.define(loaded_instance(fleet, "orders", mysql))
+    fleet.running("orders")
+    settings = fleet.write_settings("a")
+    settings.write_text('log_level = "error"\n' + settings.read_text())
+    server.signal(signal.SIGHUP)
+    until(lambda: _said(server, "settings.read"), "the server has read them")
+    before = _said(server, "instance.holding_lost") + _said(server, "worker.stopping")
+    server.stop()
+    assert _said(server, "instance.stopped") == 0, "the worker, too, is silent"
+    assert _said(server, "worker.stopping") == before
+
+
+def _said(server: Server, event: str) -> int:
+    return sum(line["event"] == event for line in server.log())
+
+
+@pytest.mark.prove
+def test_a_hanging_loop_is_not_fed_for(make_fleet: MakeFleet, mysql: MysqlServer, told: Systemd) -> None:
+    """A fault in the supervisor's thread; the control thread lives, and must not say that all is well."""
+    fleet = make_fleet()
+    server = started(fleet, failpoint="supervisor.after_spawn=hang")
+    fleet.define(loaded_instance(fleet, "orders", mysql))
+    until(lambda: server.get("/livez") != "ok\n", "it counts as hanging", 60)
+    silent = told.count("WATCHDOG=1")
+    ticks = told.count("STATUS=x")
+    until(lambda: server.get("/livez") != "ok\n", "it stays so")
+    assert (told.count("WATCHDOG=1"), told.count("STATUS=x")) == (silent, ticks)
+
+
+# ---------------------------------------------------------------- the unit
+
+
+def unit() -> dict[str, str]:
+    """Its [Service] section; of a name that stands twice the last."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(UNIT)
+    return dict(parser["Service"])
+
+
+needs_systemd = pytest.mark.skipif(
+    not shutil.which("systemd-analyze"), reason="systemd-analyze: apt-get install systemd"
+)
+
+
+@needs_systemd
+def test_exposure() -> None:
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(UNIT)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    found = re.search(r"Overall exposure level for cdcd.service: ([\d.]+)", said)
+    assert found, said
+    assert float(found[1]) <= EXPOSURE
+
+
+@needs_systemd
+def test_systemd_understands_it(tmp_path: Path) -> None:
+    installed = tmp_path / "cdcd.service"
+    installed.write_text(UNIT.read_text().replace("/opt/cdcd/current/bin/cdcd", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", str(installed)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_a_stop_has_the_time_that_it_takes() -> None:
+    fleet = FleetSettings()
+    # Handing over, workers that have to be killed, the last words, Kafka's clients.
+    assert float(unit()["TimeoutStopSec"]) >= fleet.stop_timeout + STOP_GRACE + 2 * FAREWELL + 10
+
+
+def test_what_would_break_it_is_not_there() -> None:
+    service = unit()
+    assert "ProcSubset" not in service, "process_* metrics are read from /proc"
+    assert service["KillMode"] == "mixed", "else workers are stopped before they are handed over"
+    assert service["OOMPolicy"] == "continue"
+    assert service["Type"] == "notify"
