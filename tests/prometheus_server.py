@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 from deploy.rig.process import Process, free_port, until
 from deploy.stack.home import Home
 from deploy.stack.programs import PROMETHEUS
+from deploy.stack.stack import to_stderr
 from tests.monitoring import RULES, SCRAPING
 
 Vector = list[dict[str, Any]]
@@ -21,7 +21,7 @@ Vector = list[dict[str, Any]]
 
 def programs() -> Path:
     """The folder of `prometheus` and `promtool`."""
-    return PROMETHEUS.install(Home(), lambda line: sys.stderr.write(f"{line}\n") and None)
+    return PROMETHEUS.install(Home(), to_stderr)
 
 
 def promtool(*arguments: str) -> str:
