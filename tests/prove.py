@@ -41,6 +41,7 @@ ITEMS_OF_TESTS = (
     "5.6",
     "6.1",
     "6.2",
+    "6.3",
 )
 ROWS_PER_SECOND = 150_000
 TRANSACTIONS_PER_SECOND = 50_000

@@ -72,9 +72,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20.0, help="transactions a second, about")
     parser.add_argument("--transactions", type=int, help="stop after so many; without it, never")
     chosen = parser.parse_args()
-    login = {"user": "shop", "password": "shop", "database": "shop"}
+    source = pymysql.connect(host=chosen.host, port=chosen.port, user="shop", password="shop", database="shop")  # noqa: S106 - shop.sql's
     numbers = itertools.count(1) if chosen.transactions is None else range(1, chosen.transactions + 1)
-    with pymysql.connect(host=chosen.host, port=chosen.port, **login) as connection, connection.cursor() as cursor:
+    with source as connection, connection.cursor() as cursor:
         open_shop(cursor)
         connection.commit()
         for number in numbers:

@@ -1,0 +1,1 @@
+"""Dashboards, and a way to draw them where there is no Grafana."""
