@@ -42,6 +42,7 @@ ITEMS_OF_TESTS = (
     "6.1",
     "6.2",
     "6.3",
+    "6.4",
 )
 ROWS_PER_SECOND = 150_000
 TRANSACTIONS_PER_SECOND = 50_000

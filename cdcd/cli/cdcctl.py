@@ -12,6 +12,7 @@ from cdcd.cli.ctl.orders import move, restart
 from cdcd.cli.ctl.pause import delete, pause, resume
 from cdcd.cli.ctl.plan import plan
 from cdcd.cli.ctl.position import position
+from cdcd.cli.ctl.preflight import preflight
 from cdcd.cli.ctl.reach import hush
 from cdcd.cli.ctl.top import top
 from cdcd.cli.ctl.validate import validate
@@ -19,7 +20,7 @@ from cdcd.cli.version import version
 
 GROUPS = {
     "See": (get, describe, top, events, plan, position),
-    "Define": (validate, diff, apply, delete),
+    "Define": (validate, preflight, diff, apply, delete),
     "Run": (pause, resume, restart, move),
     "Servers": (drain, uncordon),
     "Other": (completion, version),

@@ -106,7 +106,7 @@ class Topics:
 
     def limits(self, topic: str) -> Limits | None:
         """Limits of a topic; None where the right to read them (DescribeConfigs) is missing."""
-        entries = self._configs(ConfigResource(ResourceType.TOPIC, topic), Subject("read its settings", (topic,)))
+        entries = self.settings(topic)
         if entries is None:
             return None
         policy = entries["cleanup.policy"].value or ""
@@ -118,12 +118,26 @@ class Topics:
         """
         if self._brokers_checked:
             return
-        cluster = self._ask(lambda: self._admin.describe_cluster(request_timeout=self._timeout), _CLUSTER)
-        for node in cluster.nodes:
-            entries = self._configs(ConfigResource(ResourceType.BROKER, str(node.id)), _CLUSTER)
+        for node, entries in self.brokers().items():
             if entries is not None:
-                _check_verification(node.id, entries)
+                _check_verification(node, entries)
         self._brokers_checked = True
+
+    def brokers(self) -> dict[int, dict[str, ConfigEntry] | None]:
+        """The settings of each broker by its id; None where the right to read them is missing."""
+        cluster = self._ask(lambda: self._admin.describe_cluster(request_timeout=self._timeout), _CLUSTER)
+        return {
+            node.id: self._configs(ConfigResource(ResourceType.BROKER, str(node.id)), _CLUSTER)
+            for node in cluster.nodes
+        }
+
+    def description(self, topic: str) -> TopicDescription | None:
+        """What there is of a topic now; None: nothing that we may know of."""
+        return self._describe(topic)
+
+    def settings(self, topic: str) -> dict[str, ConfigEntry] | None:
+        """All settings of a topic; None where the right to read them (DescribeConfigs) is missing."""
+        return self._configs(ConfigResource(ResourceType.TOPIC, topic), Subject("read its settings", (topic,)))
 
     def _foretold(self, topic: str) -> TopicDescription | None:
         fresh = time.monotonic() - self._foreseen_at < FORESEEN_SECONDS

@@ -22,13 +22,9 @@ _VARIABLES = (
     "binlog_row_image",
     "binlog_row_metadata",
     "binlog_row_value_options",
-    "binlog_checksum",
     "binlog_expire_logs_seconds",
     "binlog_expire_logs_auto_purge",
     "expire_logs_days",
-    "log_replica_updates",
-    "log_slave_updates",
-    "gtid_strict_mode",
 )
 DAY = 86_400
 _LENGTHS = (8, 0, 2)
@@ -59,10 +55,8 @@ class ServerStatus:
     row_metadata: str
     """FULL or MINIMAL; empty on servers that know none."""
     row_value_options: str
-    binlog_checksum: str
     expire_seconds: int
     """0: binlogs are kept for ever."""
-    log_replica_updates: bool
     gtid_mode: str
     """OFF, OFF_PERMISSIVE, ON_PERMISSIVE or ON; empty on servers that know none."""
     gtid_executed: Gtids
@@ -73,8 +67,6 @@ class ServerStatus:
     """End of the binlog at the time of reading; empty and 0 with log_bin off."""
     binlog_gtids: BinlogGtids | None = None
     """MariaDB's."""
-    strict: bool = True
-    """Whether GTIDs are logged in the order of their numbers (MariaDB: gtid_strict_mode)."""
 
     @property
     def by_gtid(self) -> bool:
@@ -119,16 +111,13 @@ def read_status(connection: Connection) -> ServerStatus:
         row_image=settings.get("binlog_row_image", "FULL").upper(),
         row_metadata=settings.get("binlog_row_metadata", "").upper(),
         row_value_options=settings.get("binlog_row_value_options", "").upper(),
-        binlog_checksum=settings.get("binlog_checksum", "NONE").upper(),
         expire_seconds=_expire_seconds(settings),
-        log_replica_updates=settings.get("log_replica_updates", settings.get("log_slave_updates", "ON")) == "ON",
         gtid_mode=settings.get("gtid_mode", "").upper(),
         gtid_executed=executed,
         gtid_purged=purged,
         file=file,
         offset=offset,
         binlog_gtids=gtids,
-        strict=settings.get("gtid_strict_mode", "ON") == "ON",
     )
 
 
@@ -205,39 +194,6 @@ def check_server(status: ServerStatus) -> list[Finding]:
         remedy = "SET PERSIST binlog_row_image = 'FULL', or SET PERSIST binlog_row_value_options = ''"
         findings.append(Finding("partial-json", "operator", what, remedy))
     return findings
-
-
-def advise(status: ServerStatus) -> list[str]:
-    """What works, but should be set otherwise: one sentence each, worth a line in the log."""
-    advice = []
-    if status.row_image not in {"FULL", "FULL_NODUP"}:
-        advice.append(
-            f"binlog_row_image={status.row_image}: messages lack columns; {status.setting('binlog_row_image', 'FULL')}"
-        )
-    if not status.row_metadata:
-        advice.append(
-            f"{status.product} {status.version_text} logs no column names: they must be looked up and may be unknown"
-            " after a DDL"
-        )
-    elif status.row_metadata != "FULL":
-        advice.append(
-            f"binlog_row_metadata={status.row_metadata}: column names must be looked up and may be unknown after a DDL; "
-            f"{status.setting('binlog_row_metadata', 'FULL')}"
-        )
-    if not status.by_gtid:
-        advice.append(f"gtid_mode={status.gtid_mode or 'unknown'}: positions hold on this server only, no failover")
-    if not status.strict:
-        advice.append(
-            "gtid_strict_mode=OFF: GTIDs may be logged in another order on each server, and a position then means another"
-            " place on the next one; SET GLOBAL gtid_strict_mode = 'ON'"
-        )
-    if 0 < status.expire_seconds < DAY:
-        advice.append(
-            f"binlog_expire_logs_seconds={status.expire_seconds}: a stop of less than a day loses the position"
-        )
-    if not status.log_replica_updates:
-        advice.append("log_replica_updates=OFF: changes that come by replication are not in this server's binlog")
-    return advice
 
 
 def check_grants(connection: Connection) -> list[Finding]:

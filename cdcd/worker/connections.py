@@ -45,7 +45,7 @@ class Connections:
         self._waiting = waiting
         self._failpoint = failpoint
         self._cluster = settings.kafka_cluster(definition.sink.kafka)
-        self._position_topic = position_topic_name(settings.cluster, definition.name)
+        self.position_topic = position_topic_name(settings.cluster, definition.name)
         self._schema_topic = schema_topic_name(settings.cluster, definition.name)
         self._transactional_id = transactional_id(settings.cluster, definition.name)
 
@@ -75,7 +75,7 @@ class Connections:
         return kind(
             self._client,
             self._transactional_id,
-            self._position_topic,
+            self.position_topic,
             settings=ProducerSettings(
                 message_max_bytes=self._cluster.message_max_bytes,
                 queue_bytes=self._cluster.queue_memory,
@@ -88,31 +88,31 @@ class Connections:
     @cached_property
     def reader(self) -> CommittedReader:
         """Of both topics below."""
-        return CommittedReader(self._client, self._position_topic)
+        return CommittedReader(self._client, self.position_topic)
 
     @cached_property
     def positions(self) -> PositionTopic:
-        return PositionTopic(self.reader, self._position_topic)
+        return PositionTopic(self.reader, self.position_topic)
 
     @cached_property
     def schemas(self) -> SchemaTopic:
-        return SchemaTopic(self.reader, self._schema_topic, lambda: self._topics, self._replication(self._definition))
+        return SchemaTopic(self.reader, self._schema_topic, lambda: self.topics, self._replication(self._definition))
 
     def ensure_position_topic(self) -> None:
-        self._topics.check_brokers()
-        self.positions.ensure(self._topics, self._replication(self._definition))
+        self.topics.check_brokers()
+        self.positions.ensure(self.topics, self._replication(self._definition))
 
     def ensure_topic(self, definition: Definition, topic: str, partitions: int) -> int:
         """Make it, as the definition says by now, unless it is there; the number of partitions that it has."""
-        return self._topics.ensure(topic, partitions, self._replication(definition))
+        return self.topics.ensure(topic, partitions, self._replication(definition))
 
     def foresee(self, topics: Iterable[str]) -> None:
         """Their first `ensure_topic` is to be answered at once."""
-        self._topics.foresee(topics)
+        self.topics.foresee(topics)
 
     def rest(self) -> None:
         """Nothing happens: what is needed seldom may go."""
-        self._topics.rest()
+        self.topics.rest()
 
     @property
     def part_interval(self) -> float:
@@ -124,7 +124,7 @@ class Connections:
         return dict(client_properties(self._cluster, self._credentials))
 
     @cached_property
-    def _topics(self) -> Topics:
+    def topics(self) -> Topics:
         return Topics(self._client)
 
     def _replication(self, definition: Definition) -> int:

@@ -54,13 +54,17 @@ class LagWatch:
         position: Callable[[], Position | None],
         figures: Figures,
         note: Callable[[str, str, Level], None],
+        check: Callable[[Connection], None] = lambda _: None,
     ) -> None:
-        """`position`: the stored one. `note`: Journal.note."""
+        """`position`: the stored one. `note`: Journal.note. `check` is called after each look but the first: what begins
+        and ends at once, as in a storm of take-overs, is not to cost the source more.
+        """
         self._endpoint = endpoint
         self._position = position
         self._figures = figures
         self._metrics = figures.metrics
         self._note = note
+        self._check = check
         self._blocked = False
         self._created = FileTimes(endpoint, self._watch)
         self._end: tuple[str, int] | None = None
@@ -81,13 +85,18 @@ class LagWatch:
         while not self._ended.is_set():
             try:
                 with connect(self._endpoint) as connection:
-                    self._look(connection)
-                    while not self._ended.wait(INTERVAL):
-                        self._tell_blocked()
-                        self._look(connection)
+                    self._follow(connection)
             except (CdcdError, _Ended):
-                self._forget()
                 self._ended.wait(INTERVAL)
+            finally:
+                self._forget()
+
+    def _follow(self, connection: Connection) -> None:
+        self._look(connection)
+        while not self._ended.wait(INTERVAL):
+            self._tell_blocked()
+            self._look(connection)
+            self._check(connection)
 
     def _look(self, connection: Connection) -> None:
         position = self._position()

@@ -14,7 +14,6 @@ from cdcd.mysql.dump import BinlogDump
 from cdcd.mysql.dump_request import Reader
 from cdcd.mysql.server import (
     ServerStatus,
-    advise,
     binlog_files,
     check_grants,
     check_position,
@@ -49,13 +48,10 @@ class Source:
         definition: Definition,
         endpoints: Callable[[], list[Endpoint]],
         identity: Identity,
-        advise: Callable[[str], None],
     ) -> None:
         self._definition = definition
         self._endpoints = endpoints
         self._identity = identity
-        self._advise = advise
-        self._advised: set[str] = set()
         self._behind_since: float | None = None
         self._control: Connection | None = None
         """Of the server examined last, which was found to grant us all we need; asked once more, if that is soon."""
@@ -136,19 +132,11 @@ class Source:
             finding = check_position(position, status, None if status.by_gtid else binlog_files(control))
             _refuse([] if finding is None else [self._patient(finding)])
             self._behind_since = None
-        self._tell(status)
         return status
 
     def _accepted(self, finding: Finding) -> bool:
         """Whoever has statements published as they are can read a server that logs them."""
         return finding.code == "binlog-format" and self._definition.sink.statements == "ddl-topic"
-
-    def _tell(self, status: ServerStatus) -> None:
-        """What works, but should be set otherwise: once."""
-        for advice in advise(status):
-            if advice not in self._advised:
-                self._advised.add(advice)
-                self._advise(advice)
 
     def _patient(self, finding: Finding) -> Finding:
         """A source that stays behind for long will hardly catch up: somebody has to look."""

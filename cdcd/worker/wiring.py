@@ -1,5 +1,7 @@
 """The composition root of a worker: from a definition and settings to an Instance. Reads like the diagram in docs/architecture.md."""
 
+import time
+
 from cdcd.binlog.compression import inflate
 from cdcd.binlog.core.native import Decoder
 from cdcd.binlog.position import Position
@@ -23,6 +25,7 @@ from cdcd.worker.lag import LagWatch
 from cdcd.worker.memory import SchemaMemory
 from cdcd.worker.names import RememberedNames
 from cdcd.worker.ownership import Ownership
+from cdcd.worker.preflight import LEVELS, Preflight, StartCheck
 from cdcd.worker.publication import MakePublication, Publication
 from cdcd.worker.pump import Pump
 from cdcd.worker.router import Router
@@ -91,13 +94,13 @@ class Wiring:
 
     def _new_take_over(self, *, until_end: bool) -> TakeOver:
         definition, connections = self._definitions.current, self._connections
+        check = self._start_check(definition)
         return TakeOver(
             start=definition.start,
             source=Source(
                 definition,
                 connections.endpoints,
                 self._identity,
-                lambda advice: self._journal.note("source.advice", advice, "warning"),
             ),
             sink=connections.sink,
             reader=connections.reader,
@@ -107,7 +110,7 @@ class Wiring:
             foresee=connections.foresee,
             ownership=self._ownership,
             pump=self._pump,
-            lag=lambda held: LagWatch(held.endpoint, self._stored_position, self.figures, self._journal.note),
+            lag=lambda held: LagWatch(held.endpoint, self._stored_position, self.figures, self._journal.note, check),
             warn=self._journal.warn,
             guard=self.guard,
             stop=self._stop,
@@ -122,6 +125,20 @@ class Wiring:
             self._credentials,
             waiting=self.guard,
             failpoint=self._failpoint,
+        )
+
+    def _start_check(self, definition: Definition) -> StartCheck:
+        """With connections of its own: it runs beside the hot thread."""
+
+        def make() -> Preflight:
+            lag = self.figures.lag(time.time())
+            return Preflight(definition, self._settings, self._connect(), self._identity, lag)
+
+        return StartCheck(
+            make,
+            lambda found: self._journal.note(
+                "preflight.finding", str(found), LEVELS[found.severity], finding=found.code
+            ),
         )
 
     def _pump(self, held: Held) -> Pump:

@@ -131,6 +131,8 @@ class Setting:
     skew: int
     """Seconds by which cdcd's own clock is ahead of ours and the source's."""
     delivery: str = "exactly_once"
+    whole: bool = True
+    """Else the two situations that take least time."""
 
 
 @pytest.fixture
@@ -155,7 +157,8 @@ def scene(
 @pytest.mark.parametrize(
     "scene",
     [
-        pytest.param(Setting(300), id="ahead"),
+        pytest.param(Setting(300, whole=False), id="short"),
+        pytest.param(Setting(300), id="ahead", marks=pytest.mark.prove),
         pytest.param(Setting(-300, "at_least_once"), id="behind", marks=pytest.mark.prove),
         pytest.param(Setting(0), id="same", marks=pytest.mark.prove),
     ],
@@ -167,9 +170,11 @@ def test_the_table(scene: Scene, figures: Figures) -> None:
     scene.commit()
     scene.caught_up()
     assert scene.note("idle source", None).said == "caught up"
-    _filtered(scene)
     _blocked(scene)
-    _huge(scene)
+    if scene.setting.whole:
+        scene.note("Kafka is back", None)
+        _filtered(scene)
+        _huge(scene)
     assert 0 < (scene.figure("end_to_end_latency_seconds_sum") or 0) < 200, "latencies are free of the clock's offset"
     assert (scene.figure("source_purge_headroom_seconds") or 0) > 0
     figures({**asdict(scene.setting), "table": [asdict(line) for line in scene.lines]})
@@ -212,7 +217,6 @@ def _blocked(scene: Scene) -> None:
         )
     scene.caught_up()
     assert scene.status()["state"] == "running"
-    scene.note("Kafka is back", None)
 
 
 def _huge(scene: Scene) -> None:

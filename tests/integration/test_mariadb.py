@@ -22,7 +22,7 @@ from cdcd.mysql.connection import Endpoint, connect
 from cdcd.mysql.dump import BinlogDump
 from cdcd.mysql.dump_request import FIRST_EVENT, DumpRequest
 from cdcd.mysql.scan import own_reader
-from cdcd.mysql.server import advise, check_grants, check_position, check_server, read_status
+from cdcd.mysql.server import check_grants, check_position, check_server, read_status
 from cdcd.mysql.start import resolve_start
 from tests.decoding import Catalog
 from tests.reading import endpoint_of, opened
@@ -225,7 +225,6 @@ def test_numbers_out_of_order(own: MysqlServer) -> None:
     transactions = logged(own)
     with connect(endpoint_of(own)) as connection:
         status = read_status(connection)
-    assert any("gtid_strict_mode" in advice for advice in advise(status))
     for n in range(3, len(transactions) + 1):
         position = position_at(own, transactions[:n])
         assert check_position(position, status) is None
@@ -357,7 +356,7 @@ def test_positions_of_mysql(shared: MysqlServer) -> None:
 def test_status(shared: MysqlServer) -> None:
     with connect(endpoint_of(shared)) as connection:
         status = read_status(connection)
-        assert (check_server(status), advise(status), check_grants(connection)) == ([], [], [])
+        assert (check_server(status), check_grants(connection)) == ([], [])
     assert (status.flavour, status.by_gtid, status.row_metadata) == ("mariadb", True, "FULL")
     assert status.version_text == shared.query("SELECT VERSION()")[0][0]
 

@@ -26,9 +26,7 @@ def _source(*endpoints: Endpoint) -> Source:
         "tables": {"include": ["shop.*"]},
         "sink": {"topic": "cdc.{database}.{table}"},
     }
-    return Source(
-        Definition.model_validate(definition), lambda: list(endpoints), Identity.of("test", "choice"), lambda _: None
-    )
+    return Source(Definition.model_validate(definition), lambda: list(endpoints), Identity.of("test", "choice"))
 
 
 def _endpoint(mysql: MysqlServer, port: int | None = None) -> Endpoint:

@@ -7,7 +7,7 @@ import pytest
 from cdcd.binlog.gtid import GtidSet
 from cdcd.binlog.position import Position
 from cdcd.mysql.connection import Endpoint, Tls, quote_identifier
-from cdcd.mysql.server import BinlogFile, ServerStatus, advise, check_position, check_server
+from cdcd.mysql.server import BinlogFile, ServerStatus, check_position, check_server
 from cdcd.mysql.version import Version
 
 HERE = "11111111-1111-1111-1111-111111111111"
@@ -24,9 +24,7 @@ GOOD = ServerStatus(
     row_image="FULL",
     row_metadata="FULL",
     row_value_options="",
-    binlog_checksum="CRC32",
     expire_seconds=2_592_000,
-    log_replica_updates=True,
     gtid_mode="ON",
     gtid_executed=GtidSet.parse(f"{HERE}:1-100,{ELSEWHERE}:1-50"),
     gtid_purged=GtidSet.parse(f"{HERE}:1-10"),
@@ -42,7 +40,6 @@ def at(gtids: str | None, file: str = "binlog.000003", offset: int = 900, server
 
 def test_good_server() -> None:
     assert check_server(GOOD) == []
-    assert advise(GOOD) == []
     assert check_server(replace(GOOD, row_value_options="PARTIAL_JSON")) == []
     assert check_server(replace(GOOD, row_value_options="PARTIAL_JSON", row_image="NOBLOB")) == []
 
@@ -61,21 +58,6 @@ def test_unreadable_server(change: dict[str, object], code: str) -> None:
     (finding,) = check_server(replace(GOOD, **change))  # type: ignore[arg-type]
     assert (finding.code, finding.kind) == (code, "operator")
     assert "db:3306" in finding.what
-
-
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"row_image": "MINIMAL"}, "binlog_row_image"),
-        ({"row_metadata": "MINIMAL"}, "binlog_row_metadata"),
-        ({"gtid_mode": "ON_PERMISSIVE"}, "gtid_mode"),
-        ({"expire_seconds": 3600}, "binlog_expire_logs_seconds"),
-        ({"log_replica_updates": False}, "log_replica_updates"),
-    ],
-)
-def test_advice(change: dict[str, object], named: str) -> None:
-    (advice,) = advise(replace(GOOD, **change))  # type: ignore[arg-type]
-    assert named in advice
 
 
 @pytest.mark.parametrize(

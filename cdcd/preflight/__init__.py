@@ -1,0 +1,1 @@
+"""What is, or may become, wrong in the operator's systems: pure checks over facts that others have gathered."""

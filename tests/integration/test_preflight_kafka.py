@@ -1,0 +1,99 @@
+"""Each finding about brokers and topics, provoked on a real broker, its remedy carried out, and the finding gone."""
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+
+from cdcd.config.quantities import parse_duration
+from cdcd.kafka.survey import survey
+from cdcd.kafka.topics import Topics
+from cdcd.preflight.found import Found
+from cdcd.preflight.kafka import kafka as checks
+from tests.instances import Figures
+from tests.servers import KafkaFactory, KafkaServer
+from tests.waiting import until
+
+pytestmark = pytest.mark.must_show("6.4")
+
+TOPICS: dict[str, tuple[str, str]] = {
+    "topic-not-writable": ("min.insync.replicas", "2"),
+    "topic-message-size": ("max.message.bytes", "5000"),
+    "topic-unclean-election": ("unclean.leader.election.enable", "true"),
+    "topic-compacted": ("cleanup.policy", "compact"),
+    "topic-retention": ("retention.ms", "60000"),
+    "topic-recompressed": ("compression.type", "gzip"),
+}
+"""Setting and value that provoke each."""
+POSITIONS = "__cdcd_positions.preflight.orders"
+BROKER = {"transaction.max.timeout.ms": "20000"}
+MENDED = re.compile(r"--entity-type (\w+) --entity-name (\S+) --add-config ([\w.]+)=(\S+)")
+
+
+class Cluster:
+    """A broker on which all is wrong."""
+
+    def __init__(self, server: KafkaServer) -> None:
+        self.admin = AdminClient({"bootstrap.servers": server.bootstrap})
+        self.topics = Topics({"bootstrap.servers": server.bootstrap})
+        self.transaction_seconds = 30.0
+
+    def make(self, name: str, **config: str) -> None:
+        self.admin.create_topics([NewTopic(name, 1, 1, config=config)])[name].result(10)
+
+    def alter(self, kind: str, name: str, setting: str, value: str) -> None:
+        entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType[kind.removesuffix("s").upper()], name, incremental_configs=[entry])
+        self.admin.incremental_alter_configs([resource])[resource].result(10)
+
+    def findings(self) -> dict[str, Found]:
+        facts = survey(
+            self.topics,
+            "default",
+            [*TOPICS, "absent"],
+            POSITIONS,
+            message_bytes=1_000_000,
+            transaction_seconds=self.transaction_seconds,
+        )
+        return {found.code: found for found in checks(facts)}
+
+    def carry_out(self, found: Found) -> None:
+        for line in found.fix.splitlines():
+            if line.startswith("kafka."):
+                self.transaction_seconds = parse_duration(
+                    tomllib.loads(line)["kafka"]["default"]["transaction_timeout"]
+                )
+                continue
+            (change,) = MENDED.findall(line)
+            self.alter(*change)
+
+
+@pytest.mark.prove
+def test_everything_at_once_and_one_after_the_other(kafka_server: KafkaFactory, figures: Figures) -> None:
+    cluster = Cluster(kafka_server(BROKER))
+    for code, (setting, value) in TOPICS.items():
+        cluster.make(code, **{setting: value})
+    cluster.make(POSITIONS)
+    cluster.alter("brokers", "1", "transaction.partition.verification.enable", "false")
+    expected: set[Any] = {*TOPICS, "kafka-version", "kafka-transaction-timeout", "position-topic-unfit"}
+    provoked = cluster.findings()
+    assert provoked.keys() == expected
+    for code in sorted(expected):
+        cluster.carry_out(provoked[code])
+        until(lambda code=code: code not in cluster.findings())  # type: ignore[misc]
+    assert cluster.findings() == {}
+    figures({"system": "kafka", "provoked and mended": sorted(expected)})
+
+
+@pytest.mark.prove
+def test_three_brokers(kafka_server: KafkaFactory, figures: Figures) -> None:
+    cluster = Cluster(kafka_server(brokers=3))
+    new = NewTopic("topic-retention", 1, 3, config={"min.insync.replicas": "1"})
+    cluster.admin.create_topics([new])["topic-retention"].result(10)
+    provoked = cluster.findings()
+    assert provoked.keys() == {"topic-under-replicated"}
+    cluster.carry_out(provoked["topic-under-replicated"])
+    assert cluster.findings() == {}
+    figures({"system": "kafka", "provoked and mended": ["topic-under-replicated"]})

@@ -1,0 +1,29 @@
+"""When a source may purge: by its own files' times on disk, which is what it goes by."""
+
+import time
+
+import pytest
+
+from cdcd.binlog.gtid import GtidSet
+from cdcd.binlog.position import Position
+from cdcd.mysql.connection import connect
+from cdcd.mysql.purge import FileTimes, purged_from
+from cdcd.mysql.server import binlog_files, read_status
+from tests.reading import endpoint_of
+from tests.servers import MysqlServer
+
+SECOND = 1.0
+"""An event's time stamp has no more."""
+
+
+def test_an_older_file_goes_that_long_after_it_was_last_written_to(mysql: MysqlServer, database: str) -> None:
+    mysql.run("CREATE TABLE t (id INT PRIMARY KEY)", "FLUSH BINARY LOGS", "INSERT INTO t VALUES (1)", database=database)
+    with connect(endpoint_of(mysql)) as connection:
+        status, files = read_status(connection), binlog_files(connection)
+    older, now = files[-2].name, time.time()
+    assert status.file == files[-1].name
+    position = Position(status.server_uuid, GtidSet(), older, 4, 4)
+    expires = purged_from(position, status, files, now, FileTimes(endpoint_of(mysql)))
+    written = (mysql.binlog_dir / older).stat().st_mtime
+    limit = int(mysql.query("SELECT @@GLOBAL.binlog_expire_logs_seconds")[0][0])
+    assert expires == pytest.approx(written + limit, abs=SECOND)

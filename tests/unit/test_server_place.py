@@ -1,0 +1,38 @@
+"""What a server shows of an instance whose worker says nothing any more."""
+
+from typing import Any, cast
+
+import pytest
+
+from cdcd.observe.metrics import InstanceMetrics
+from cdcd.server.place import Place
+from cdcd.server.reconcile import Slot
+from cdcd.worker.channel import Report
+
+
+@pytest.fixture
+def place() -> Place:
+    """Its worker reported at 100: two seconds behind, an hour until the source purges."""
+    made = Place("orders", Slot(1), 10.0)
+    made.started(cast(Any, object()))
+    figures = InstanceMetrics(state="running", lag_seconds=2.0, purge_headroom=3600.0)
+    made.reported(Report(figures, {"role": "standby"}), 100.0)
+    return made
+
+
+def test_a_worker_that_reports_is_believed(place: Place) -> None:
+    assert place.shown(105.0).lag_seconds == 2.0
+
+
+def test_the_lag_of_one_that_has_stopped_in_its_tracks_grows(place: Place) -> None:
+    shown = place.shown(160.0)
+    assert (shown.lag_seconds, shown.purge_headroom) == (62.0, 3540.0)
+
+
+def test_so_does_that_of_one_that_has_ended(place: Place) -> None:
+    place.ended(Slot(1))
+    assert place.shown(101.0).lag_seconds == 3.0
+
+
+def test_what_was_never_known_stays_unknown() -> None:
+    assert Place("orders", Slot(1), 10.0).shown(1000.0).lag_seconds is None
