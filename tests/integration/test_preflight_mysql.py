@@ -138,7 +138,7 @@ def test_missing_rights(bad: MysqlServer, figures: Figures, has: str) -> None:
 
 
 def test_another_reader_under_the_same_server_id(bad: MysqlServer, figures: Figures) -> None:
-    other = BinlogDump(endpoint(bad), replace(own_reader(), server_id=READER.server_id))
+    other = BinlogDump(endpoint(bad), replace(own_reader(heartbeat=1.0), server_id=READER.server_id))
     other.begin(DumpRequest(file=str(bad.query("SHOW BINARY LOG STATUS")[0][0]), offset=4))
     try:
         assert "server-id-clash" in findings(bad)
