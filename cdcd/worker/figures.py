@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from cdcd.binlog.position import PositionRecord
 from cdcd.kafka.sink import Sink
@@ -12,8 +13,7 @@ from cdcd.worker.freshness import Freshness, Handed
 from cdcd.worker.stream import Stream
 
 
-@dataclass(frozen=True, slots=True)
-class _Waits:
+class _Waits(NamedTuple):
     """How long the pipeline has waited by stage, and the wait that goes on: replaced as a whole, so that no scrape counts
     one twice.
     """
@@ -154,8 +154,9 @@ class Figures:
 
     def _see(self, sink: Sink, now: float) -> None:
         """What readers see by now."""
-        for handed in self._fresh.visible(sink.acknowledged):
-            self._observe(handed, now)
+        if self._fresh.waits:
+            for handed in self._fresh.visible(sink.acknowledged):
+                self._observe(handed, now)
         if sink.durable is not None:
             self.metrics.checkpoint = sink.durable.ts_ms / 1000
 

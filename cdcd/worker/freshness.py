@@ -8,6 +8,7 @@ when the source had nothing more (then it was not committed yet), and now.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cdcd.binlog.position import PositionRecord
 
@@ -26,8 +27,7 @@ class Handed:
     records: int
 
 
-@dataclass(frozen=True, slots=True)
-class Age:
+class Age(NamedTuple):
     """One answer, for readers in other threads."""
 
     since: float | None = None
@@ -47,6 +47,11 @@ class Freshness:
         self._read: float | None = None
         """When the oldest transaction was committed that was read and is in no checkpoint."""
         self._handed: deque[Handed] = deque()
+
+    @property
+    def waits(self) -> bool:
+        """Whether readers do not see yet what was handed to Kafka."""
+        return bool(self._handed)
 
     def new_dump(self) -> None:
         """What waited for its checkpoint will be read again."""
@@ -92,9 +97,13 @@ class Freshness:
         caught_up = now is not None and not self._handed and self._read is None
         if caught_up:
             self._known = now
-        oldest = [handed.oldest for handed in self._handed if handed.oldest is not None]
-        since = oldest[0] if oldest else self._read if self._read is not None else self._known
-        self.age = Age(since, caught_up, self._handed[0].at if self._handed else None)
+        self.age = Age(self._since(), caught_up, self._handed[0].at if self._handed else None)
+
+    def _since(self) -> float | None:
+        for handed in self._handed:
+            if handed.oldest is not None:
+                return handed.oldest
+        return self._known if self._read is None else self._read
 
     def _bounded(self, committed_at: float, now: float) -> float:
         return min(now, max(committed_at, self._known or 0.0))

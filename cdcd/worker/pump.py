@@ -101,6 +101,8 @@ class Pump:
         self._end = end
         self._last_commit = time.monotonic()
         self._stored = self._place()
+        self._advanced = False
+        """Something was read or committed since the source was seen to have nothing more."""
 
     def run(self) -> Outcome:
         """Raises FindingError, BinlogError, HoldingLost, NotOwner; Stopped where a stop came too late to store anything."""
@@ -149,7 +151,12 @@ class Pump:
         return asked, self._stream.step(patience, stop_at_boundary=asked)
 
     def _longest(self) -> float:
-        """A stored position that follows what was read, or a delivery that is under way, is served in between."""
+        """A stored position that follows what was read, or a delivery that is under way, is served in between.
+
+        Before a wait it is seen, and shown, that there is nothing more: the lag is none while it waits.
+        """
+        if self._advanced:
+            return 0.0
         last = self._figures.last_record
         settled = not self._moved() and (last is None or self._sink.durable is last)
         return IDLE_SECONDS if settled and self._sink.open_since is None else POLL_SECONDS
@@ -159,8 +166,10 @@ class Pump:
         self._publish(step)
         idle = step is Step.IDLE and self._sink.open_since is None
         self._figures.look(self._stream, self._sink, idle=step is Step.IDLE)
-        if self._due(asked, step):
+        due = self._due(asked, step)
+        if due:
             self._commit()
+        self._advanced = due or step is not Step.IDLE
         if not idle:
             self._rests = False
         elif not self._rests and time.monotonic() - self._last_commit > REST_SECONDS:

@@ -62,6 +62,16 @@ def test_get_says_of_each_what_it_is_and_why(fleet: Play) -> None:
         assert words in by_name[name]
 
 
+def test_preflight_of_the_fleet_and_of_an_instance(fleet: Play) -> None:
+    """The instance's own: test_preflight_mysql.py. Here no Kafka is set up."""
+    said = fleet.cdcctl("preflight", "orders", "-o", "json")
+    (of_fleet, of_instance) = json.loads(said.stdout)
+    assert "zookeeper-open" in {found["code"] for found in of_fleet["findings"]}
+    assert [found["code"] for found in of_instance["findings"]] == ["kafka-cluster-unknown"]
+    assert said.exit_code == 1
+    assert fleet.cdcctl("preflight", "nobody").exit_code == 3
+
+
 def test_every_form_of_output(fleet: Play) -> None:
     read = json.loads(fleet.cdcctl("get", "orders", "stuck", "-o", "json").stdout)
     assert yaml.safe_load(fleet.cdcctl("get", "orders", "stuck", "-o", "yaml").stdout) == read

@@ -86,6 +86,10 @@ class Scene:
     def status(self) -> dict[str, Any]:
         return dict((self.worker.status() or {"instances": [{}]})["instances"][0])
 
+    def told(self) -> set[str]:
+        """What the preflight, which runs beside every instance that begins, has found."""
+        return {line["finding"] for line in self.worker.log() if line["event"] == "preflight.finding"}
+
     def behind(self) -> tuple[int, int]:
         """(bytes, transactions) between the stored position and the end, by the server's own answers."""
         position, end = self.status()["position"], self.source.end_of_binlog()
@@ -182,6 +186,7 @@ def test_the_table(scene: Scene, figures: Figures) -> None:
         _huge(scene)
     assert 0 < (scene.figure("end_to_end_latency_seconds_sum") or 0) < 200, "latencies are free of the clock's offset"
     assert (scene.figure("source_purge_headroom_seconds") or 0) > 0
+    until(lambda: scene.told() >= {"binlog-not-synced", "redo-not-synced"}, "what the preflight found is told", 30)
     figures({**asdict(scene.setting), "table": [asdict(line) for line in scene.lines]})
     assert scene.worker.stop() == 0, scene.worker.said()
 

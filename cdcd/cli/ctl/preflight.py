@@ -15,6 +15,7 @@ from cdcd.cli.failures import failures
 from cdcd.config.definition import Definition, load_definition
 from cdcd.config.secrets import Credentials
 from cdcd.config.settings import Settings, load_settings
+from cdcd.errors import FindingError
 from cdcd.fleet.survey import survey
 from cdcd.observe.failpoints import off
 from cdcd.preflight.found import Found, Severity, by_severity
@@ -102,10 +103,11 @@ def _of_fleet(config: Path | None, names: tuple[str, ...]) -> Iterator[_Examined
 
 
 def _examine(definition: Definition, settings: Settings, lag_seconds: float | None = None) -> _Examined:
-    connections = Connections(
-        definition, settings, Credentials.of(settings.credentials_dir), waiting=lambda: None, failpoint=off
-    )
-    identity = Identity.of(settings.cluster, definition.name)
+    credentials, identity = Credentials.of(settings.credentials_dir), Identity.of(settings.cluster, definition.name)
+    try:
+        connections = Connections(definition, settings, credentials, waiting=lambda: None, failpoint=off)
+    except FindingError as error:  # the settings have no such Kafka cluster
+        return _Examined(definition.name, [Found.of(error.finding, "kafka")])
     return _Examined(definition.name, Preflight(definition, settings, connections, identity, lag_seconds).run())
 
 
