@@ -93,9 +93,7 @@ class Scene:
     def behind(self) -> tuple[int, int]:
         """(bytes, transactions) between the stored position and the end, by the server's own answers."""
         position, end = self.status()["position"], self.source.end_of_binlog()
-        if (
-            position is None or position["file"] != end.file
-        ):  # not stored yet: the test's transactions fit into one file
+        if position is None or position["file"] != end.file:  # not stored yet: all of this fits into one file
             return -1, -1
         left = self.source.value(f"SELECT GTID_SUBTRACT(@@GLOBAL.gtid_executed, '{position['gtid_set']}')")
         ranges = [part.split("-") for part in left.replace("\n", "").split(":")[1:]]
