@@ -55,16 +55,30 @@ def transaction_timeout(facts: KafkaFacts) -> Iterator[Said]:
         )
 
 
-@kafka.rule("kafka-topic-denied", "fatal", "The instance cannot publish there, or cannot see what the topic allows")
+def _granted(topic: TopicFacts, operations: Iterable[str]) -> str:
+    asked = " ".join(f"--operation {name}" for name in operations)
+    return f"kafka-acls.sh --add --allow-principal User:<account> {asked} --topic {topic.name}"
+
+
+@kafka.rule("kafka-topic-denied", "fatal", "The instance cannot publish there, or not read its position")
 def rights(facts: KafkaFacts) -> Iterator[Said]:
-    """The account may write, read and see the settings of its topics."""
-    for topic in (*facts.topics, *filter(None, [facts.position_topic])):
-        if topic.denied:
-            operations = " ".join(f"--operation {name}" for name in topic.denied)
-            yield (
-                f"topic {topic.name}: missing {', '.join(topic.denied)}",
-                f"kafka-acls.sh --add --allow-principal User:<account> {operations} --topic {topic.name}",
-            )
+    """The account may write to its topics, and read its position."""
+    needed = [(topic, {"Write"}) for topic in facts.topics]
+    if facts.position_topic is not None:
+        needed.append((facts.position_topic, {"Write", "Read"}))
+    for topic, operations in needed:
+        if lacking := [name for name in topic.denied if name in operations]:
+            yield f"topic {topic.name}: no right to {', '.join(lacking)}", _granted(topic, lacking)
+
+
+@kafka.rule(
+    "kafka-settings-hidden", "notice", "Whether the topic takes what is sent to it shows only when it refuses a message"
+)
+def hidden(facts: KafkaFacts) -> Iterator[Said]:
+    """The account may see the settings of its topics."""
+    for topic in facts.topics:
+        if "DescribeConfigs" in topic.denied:
+            yield f"topic {topic.name}: no right to DescribeConfigs", _granted(topic, ["DescribeConfigs"])
 
 
 @kafka.rule(

@@ -5,9 +5,21 @@ import tomllib
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from cdcd.config.quantities import parse_duration
+from cdcd.kafka.client import ClientConfig
 from cdcd.kafka.survey import survey
 from cdcd.kafka.topics import Topics
 from cdcd.preflight.found import Found
@@ -35,9 +47,9 @@ MENDED = re.compile(r"--entity-type (\w+) --entity-name (\S+) --add-config ([\w.
 class Cluster:
     """A broker on which all is wrong."""
 
-    def __init__(self, server: KafkaServer) -> None:
+    def __init__(self, server: KafkaServer, account: ClientConfig | None = None) -> None:
         self.admin = AdminClient({"bootstrap.servers": server.bootstrap})
-        self.topics = Topics({"bootstrap.servers": server.bootstrap})
+        self.topics = Topics(account or {"bootstrap.servers": server.bootstrap})
         self.transaction_seconds = 30.0
 
     def make(self, name: str, **config: str) -> None:
@@ -97,3 +109,34 @@ def test_three_brokers(kafka_server: KafkaFactory, figures: Figures) -> None:
     cluster.carry_out(provoked["topic-under-replicated"])
     assert cluster.findings() == {}
     figures({"system": "kafka", "provoked and mended": ["topic-under-replicated"]})
+
+
+@pytest.mark.prove
+def test_missing_rights(kafka_server: KafkaFactory, figures: Figures) -> None:
+    """The account may see the topic, and nothing else."""
+    server = kafka_server(sasl=True)
+    account = {
+        "bootstrap.servers": server.sasl.bootstrap,
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": server.sasl.limited_user,
+        "sasl.password": server.sasl.limited_password,
+    }
+    cluster = Cluster(server, account)
+    cluster.make("topic-retention")
+
+    def grant(operation: str) -> None:
+        kind, pattern = ResourceType.TOPIC, ResourcePatternType.LITERAL
+        user, allow = f"User:{server.sasl.limited_user}", AclPermissionType.ALLOW
+        known = AclOperation[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).upper()]
+        binding = AclBinding(kind, "topic-retention", pattern, user, "*", known, allow)
+        cluster.admin.create_acls([binding])[binding].result(10)
+
+    grant("Describe")
+    expected = {"kafka-topic-denied", "kafka-settings-hidden"}
+    until(lambda: cluster.findings().keys() == expected)
+    for code, found in cluster.findings().items():
+        for operation in re.findall(r"--operation (\w+)", found.fix):
+            grant(operation)
+        until(lambda code=code: code not in cluster.findings())  # type: ignore[misc]
+    figures({"system": "kafka", "provoked and mended": sorted(expected)})

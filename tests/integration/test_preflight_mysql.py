@@ -168,6 +168,16 @@ def test_what_needs_a_restart(
 
 
 @pytest.mark.prove
+def test_every_flavour_can_be_asked(each_mysql: MysqlServer) -> None:
+    """None of its statements is unknown to one of them."""
+    found = findings(each_mysql)
+    metadata = "binlog-no-metadata" if each_mysql.flavour == "mysql-5.6" else "binlog-row-metadata"
+    usual = {"tables-none", "binlog-not-synced", "redo-not-synced", "gtid-mode", "gtid-not-strict", "binlog-checksum"}
+    assert found.keys() <= usual | {metadata}, found
+    assert (each_mysql.flavour == "mysql-5.6") == ("binlog-no-metadata" in found)
+
+
+@pytest.mark.prove
 def test_mariadb(mysql_server: MysqlFactory, figures: Figures) -> None:
     server = mysql_server("mariadb-11.8", gtid_strict_mode="OFF", max_binlog_total_size="1G")
     provoked = findings(server)

@@ -105,9 +105,13 @@ def test_names_in_remedies_are_quoted() -> None:
 
 
 def test_rights_on_topics() -> None:
-    (found,) = of(replace(KAFKA, topics=(replace(TOPIC, denied=("Write",)),)))
+    (found,) = of(replace(KAFKA, topics=(replace(TOPIC, denied=("Write", "Read")),)))
     assert (found.code, found.severity) == ("kafka-topic-denied", "fatal")
-    assert "--operation Write --topic cdc.shop.orders" in found.fix
+    assert found.fix.endswith(" --operation Write --topic cdc.shop.orders"), "rows are not read"
+    (found,) = of(replace(KAFKA, position_topic=replace(TOPIC, denied=("Read",), settings=Settings({}))))
+    assert found.code == "kafka-topic-denied"
+    (found,) = of(replace(KAFKA, topics=(replace(TOPIC, denied=("DescribeConfigs",)),)))
+    assert (found.code, found.severity) == ("kafka-settings-hidden", "notice")
 
 
 def test_settings_that_may_not_be_read_are_no_finding() -> None:
