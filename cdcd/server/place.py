@@ -72,11 +72,22 @@ class Place:
     def shown(self, now: float) -> InstanceMetrics:
         """For a scrape. A worker that has ended, or says nothing any more, publishes nothing: its lag grows with the time since."""
         lag, age = self.metrics.lag_seconds, now - self._reported_at
-        if lag is None or (self.process is not None and age < SILENCE):
+        if lag is None or self._heard(now):
             return self.metrics
         headroom = self.metrics.purge_headroom
         left = None if headroom is None else max(0.0, headroom - age)
         return replace(self.metrics, lag_seconds=lag + age, purge_headroom=left)
+
+    def _heard(self, now: float) -> bool:
+        return self.process is not None and now - self._reported_at < SILENCE
+
+    def _activity(self, now: float) -> str:
+        """What its worker does, in words; of one that says nothing any more, that."""
+        if self.process is None:
+            return self.slot.failure.reason if self.slot.failure else "its worker has ended"
+        if self._said and not self._heard(now):
+            return f"its worker has said nothing for {now - self._reported_at:.0f} s"
+        return str(self._said.get("activity", "its worker begins"))
 
     def load(self) -> InstanceLoad:
         """For the load-balance node."""
@@ -92,12 +103,14 @@ class Place:
 
     def status(self) -> dict[str, Any]:
         """For `/status`."""
-        load, slot = self.load(), self.slot
-        wait = slot.retry_at - time.monotonic()
+        load, slot, now = self.load(), self.slot, time.monotonic()
+        wait = slot.retry_at - now
         return {
             "name": self.instance,
             **self._said,
             "state": load.state,
+            "activity": self._activity(now),
+            "lag_seconds": load.lag_seconds,
             "role": self.role,
             "pid": self.process.pid if self.process else None,
             "bytes_per_second": load.bytes_per_second,

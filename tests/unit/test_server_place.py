@@ -1,5 +1,6 @@
 """What a server shows of an instance whose worker says nothing any more."""
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -14,9 +15,9 @@ from cdcd.worker.channel import Report
 def place() -> Place:
     """Its worker reported at 100: two seconds behind, an hour until the source purges."""
     made = Place("orders", Slot(1), 10.0)
-    made.started(cast(Any, object()))
+    made.started(cast(Any, SimpleNamespace(pid=1)))
     figures = InstanceMetrics(state="running", lag_seconds=2.0, purge_headroom=3600.0)
-    made.reported(Report(figures, {"role": "standby"}), 100.0)
+    made.reported(Report(figures, {"role": "standby", "activity": "caught up"}), 100.0)
     return made
 
 
@@ -27,6 +28,16 @@ def test_a_worker_that_reports_is_believed(place: Place) -> None:
 def test_the_lag_of_one_that_has_stopped_in_its_tracks_grows(place: Place) -> None:
     shown = place.shown(160.0)
     assert (shown.lag_seconds, shown.purge_headroom) == (62.0, 3540.0)
+
+
+def test_what_it_does_is_not_told_for_ever(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [101.0]
+    monkeypatch.setattr("cdcd.server.place.time.monotonic", lambda: now[0])
+    assert place.status()["activity"] == "caught up"
+    now[0] = 160.0
+    assert (place.status()["activity"], place.status()["lag_seconds"]) == ("its worker has said nothing for 60 s", 62.0)
+    place.ended(Slot(1))
+    assert place.status()["activity"] == "its worker has ended"
 
 
 def test_so_does_that_of_one_that_has_ended(place: Place) -> None:
