@@ -37,9 +37,8 @@ class Found:
 
     @classmethod
     def of(cls, finding: Finding, system: str) -> "Found":
-        """Of what would stop the instance, or kept the preflight from looking."""
-        severity: Severity = "fatal" if finding.kind == "operator" else "warning"
-        return cls(finding.code, severity, system, finding.what, "The instance does not run with it", finding.remedy)
+        """Of what keeps the preflight from looking, and the instance from running."""
+        return cls(finding.code, "fatal", system, finding.what, "The instance does not run with it", finding.remedy)
 
 
 @dataclass(frozen=True, slots=True)

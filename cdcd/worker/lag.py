@@ -54,7 +54,7 @@ class LagWatch:
         position: Callable[[], Position | None],
         figures: Figures,
         note: Callable[[str, str, Level], None],
-        check: Callable[[Connection], None] = lambda _: None,
+        check: Callable[[Endpoint], None] = lambda _: None,
     ) -> None:
         """`position`: the stored one. `note`: Journal.note. `check` is called after each look but the first: what begins
         and ends at once, as in a storm of take-overs, is not to cost the source more.
@@ -96,7 +96,7 @@ class LagWatch:
         while not self._ended.wait(INTERVAL):
             self._tell_blocked()
             self._look(connection)
-            self._check(connection)
+            self._check(self._endpoint)
 
     def _look(self, connection: Connection) -> None:
         position = self._position()

@@ -1,14 +1,15 @@
 """The preflight of an instance: asks its source and its brokers, and has the answers checked. Changes nothing anywhere."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from cdcd.config.definition import Definition
 from cdcd.config.settings import Settings
 from cdcd.config.topics import topic_name
-from cdcd.errors import FindingError
+from cdcd.errors import CdcdError, FindingError
 from cdcd.kafka.survey import survey as kafka_survey
-from cdcd.mysql.connection import Connection, connect
+from cdcd.mysql.connection import Connection, Endpoint, connect
 from cdcd.mysql.survey import MysqlFacts, Survey
 from cdcd.preflight.found import Found, Severity, by_severity
 from cdcd.preflight.kafka import kafka
@@ -19,6 +20,9 @@ from cdcd.worker.source import Identity
 
 LEVELS: dict[Severity, Level] = {"fatal": "error", "warning": "warning", "notice": "info"}
 """Of the log lines of what an instance's start finds."""
+
+ATTEMPTS = 3
+"""Where brokers or source do not answer."""
 
 
 class Preflight:
@@ -46,18 +50,19 @@ class Preflight:
         for facts in self._sources(found):
             found += mysql(facts)
             tables = tables or facts.tables
-        return by_severity([*found, *self.brokers(tables)])
+        try:
+            found += self._brokers(tables)
+        except FindingError as error:
+            found.append(Found.of(error.finding, "kafka"))
+        return by_severity(found)
 
     def running(self, control: Connection) -> list[Found]:
-        """Of the source that is read and the brokers."""
-        try:
-            facts = self._facts(control)
-        except FindingError as error:
-            return [Found.of(error.finding, "mysql")]
-        return by_severity([*mysql(facts), *self.brokers(facts.tables)])
+        """Of the source that is read and its brokers. Raises FindingError where they do not answer."""
+        facts = self._facts(control)
+        return by_severity([*mysql(facts), *self._brokers(facts.tables)])
 
-    def brokers(self, tables: Iterable[str]) -> list[Found]:
-        """`tables`: `database.table` of those that are published."""
+    def _brokers(self, tables: Iterable[str]) -> Iterator[Found]:
+        """`tables`: `database.table` of those that are published. Raises FindingError."""
         cluster = self._cluster
         try:
             facts = kafka_survey(
@@ -68,11 +73,9 @@ class Preflight:
                 message_bytes=cluster.message_max_bytes,
                 transaction_seconds=cluster.transaction_timeout,
             )
-        except FindingError as error:
-            return [Found.of(error.finding, "kafka")]
         finally:
             self._connections.rest()
-        return list(kafka(facts))
+        return kafka(facts)
 
     def _sources(self, found: list[Found]) -> Iterator[MysqlFacts]:
         """Facts of those that answer; why the others do not goes to `found`."""
@@ -109,19 +112,27 @@ class Preflight:
 
 
 class StartCheck:
-    """Runs the preflight once in a process, beside an instance that has begun, and tells what it finds."""
+    """Runs the preflight once in a process, on a thread of its own beside an instance that has begun; tells what it finds."""
 
     def __init__(self, make: Callable[[], Preflight], note: Callable[[Found], None]) -> None:
         self._make = make
         self._note = note
-        self._told: set[tuple[str, str]] = set()
-        self._done = False
+        self._left = ATTEMPTS
+        self._thread: threading.Thread | None = None
 
-    def __call__(self, control: Connection) -> None:
-        if self._done:
-            return
-        self._done = True
-        for found in self._make().running(control):
-            if (found.code, found.what) not in self._told:
-                self._told.add((found.code, found.what))
-                self._note(found)
+    def __call__(self, endpoint: Endpoint) -> None:
+        """Call it now and then: it begins, unless that was done. Returns at once."""
+        if self._left and (self._thread is None or not self._thread.is_alive()):
+            self._left -= 1
+            self._thread = threading.Thread(target=self._run, args=(endpoint,), name="preflight", daemon=True)
+            self._thread.start()
+
+    def _run(self, endpoint: Endpoint) -> None:
+        try:
+            with connect(endpoint) as control:
+                found = self._make().running(control)
+        except CdcdError:
+            return  # what does not answer now is asked again; the instance itself tells of it
+        self._left = 0
+        for each in found:
+            self._note(each)

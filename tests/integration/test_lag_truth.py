@@ -106,7 +106,7 @@ class Scene:
             expected = self.behind()
             return expected if expected == (self.figure("lag_bytes"), self.figure("lag_transactions")) else None
 
-        bytes_, transactions = until(as_expected, f"{situation}: bytes and transactions as the server says", 15, 0.2)
+        bytes_, transactions = until(as_expected, f"{situation}: bytes and transactions as the server says", 30, 0.2)
         asked = time.time()
         seconds = self.figure("lag_seconds")
         answered = time.time()

@@ -222,6 +222,7 @@ def test_the_command(mysql: MysqlServer, kafka: KafkaServer, database: str, tmp_
     definition["source"]["port"] = 1
     write_credential(tmp_path, "shop", (mysql.user, mysql.password), f"{mysql.host}:1")
     away = run("-o", "json")
+    assert away.returncode == 1
     assert "source-unreachable" in {each["code"] for each in json.loads(away.stdout)[0]["findings"]}
     assert mysql.password not in away.stdout + away.stderr
     definition["sink"] = {}

@@ -122,8 +122,7 @@ def test_settings_that_may_not_be_read_are_no_finding() -> None:
 def test_the_worst_comes_first() -> None:
     found = [Found("c", severity, "mysql", "", "", "") for severity in reversed(SEVERITIES)]
     assert [each.severity for each in by_severity(found)] == list(SEVERITIES)
-    assert Found.of(Finding("access-denied", "operator", "what", "fix"), "mysql").severity == "fatal"
-    assert Found.of(Finding("source-lost", "retry", "what", "fix"), "mysql").severity == "warning"
+    assert Found.of(Finding("source-lost", "retry", "what", "fix"), "mysql").severity == "fatal"
 
 
 def test_long_lists_are_cut() -> None:
