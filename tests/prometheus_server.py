@@ -38,6 +38,7 @@ class PrometheusServer:
 
     def __init__(self, folder: Path, targets: dict[str, int], cluster: str) -> None:
         self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         configuration = folder / "prometheus.yml"
         configuration.write_text(yaml.safe_dump(_faster(targets, cluster)))
         command = [
@@ -51,7 +52,7 @@ class PrometheusServer:
 
     def query(self, expression: str) -> Vector:
         """An instant query's vector. AssertionError where Prometheus refuses it."""
-        url = f"http://127.0.0.1:{self.port}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
+        url = f"{self.url}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 body = json.loads(answer.read())
@@ -63,7 +64,7 @@ class PrometheusServer:
 
     def rules(self) -> list[dict[str, Any]]:
         """All rules, with what became of their last evaluation."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/rules", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v1/rules", timeout=10) as answer:
             groups = json.loads(answer.read())["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
 

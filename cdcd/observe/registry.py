@@ -21,11 +21,11 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Registry:
     """Shows the figures of a process and of the instances in it.
 
-    `build`: label -> version for cdcd_build_info. `process` is asked at each scrape.
+    `build`: what runs -> its version, for cdcd_build_info; cdcd's own is the label `version`. `process` is asked at each scrape.
     """
 
     def __init__(self, build: Mapping[str, str], process: Callable[[], ProcessMetrics] = ProcessMetrics) -> None:
-        self._build = dict(build)
+        self._build = {"version" if name == "cdcd" else name.replace("-", "_"): text for name, text in build.items()}
         self._process = process
         self._instances: dict[str, Callable[[], InstanceMetrics]] = {}
         self._lock = Lock()

@@ -3,7 +3,7 @@
     python -m deploy.grafana.draw cdcd-fleet --prometheus http://127.0.0.1:9090 --minutes 5 --out fleet.svg
 
 The panels are where Grafana shows them, with their titles, units and thresholds. It is no Grafana: what is chosen is
-everything (or `--choose sync_instance=orders`), and transformations of tables are reduced to one row a label set.
+everything (or `--choose sync_instance=orders`).
 """
 
 import argparse
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.grafana.svg import COLOURS, DIM, GREY, NAMED, PANEL, Point, area, box, figure, line, picture, text
+from deploy.grafana.svg import COLOURS, DIM, NAMED, PANEL, Point, area, box, figure, line, picture, text
 
 FOLDER = Path(__file__).parent / "dashboards"
 COLUMN, ROW, GAP = 56.0, 36.0, 6.0
@@ -92,6 +92,16 @@ class Panel:
         self._stacked = defaults.get("custom", {}).get("stacking", {}).get("mode") == "normal"
         self._names = panel["options"].get("textMode") == "name"
         self._mappings = {key: each for one in defaults.get("mappings", ()) for key, each in one["options"].items()}
+        changes = {each["id"]: each["options"] for each in panel.get("transformations", ())}
+        self._join: str = changes.get("joinByField", {}).get("byField", "")
+        self._renamed: dict[str, str] = changes.get("organize", {}).get("renameByName", {})
+        self._excluded: set[str] = {"__name__", *changes.get("organize", {}).get("excludeByName", ())}
+        self._units = {
+            override["matcher"]["options"]: str(each["value"])
+            for override in panel["fieldConfig"]["overrides"]
+            for each in override["properties"]
+            if each["id"] == "unit"
+        }
         self._queries, self._all = series, [each for one in series for each in one]
         self._span = span
 
@@ -120,8 +130,9 @@ class Panel:
 
     def _lines(self) -> Iterator[str]:
         stacked = self._stack() if self._stacked else [series.points for series in self._all]
-        top = max((value for points in stacked for _, value in points), default=0.0) or 1.0
-        low = min((0.0, *(value for points in stacked for _, value in points)))
+        values = [0.0, *(value for points in stacked for _, value in points)]
+        low, top = min(values), max(values)
+        top += low == top
         yield from self._axes(low, top)
         for number, points in reversed(list(enumerate(stacked))):
             placed = [self._place(at, (value - low) / (top - low)) for at, value in points]
@@ -186,21 +197,26 @@ class Panel:
                 yield box((left + share * width, y), size, NAMED[mapped["color"]], opacity=0.8)
 
     def _table(self) -> Iterator[str]:
-        for number, cells in enumerate(self._cells()[: int((self._height - 40) // 18)]):
-            width = (self._width - 16) / len(cells)
-            for column, cell in enumerate(cells):
-                yield text((self._x + 10 + column * width, self._y + 40 + number * 18), cell, colour=GREY)
+        rows = self._table_rows()
+        names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in self._excluded]
+        width = (self._width - 16) / max(len(names), 1)
+        for column, name in enumerate(names):
+            header = self._renamed.get(name, name)
+            yield text((self._x + 10 + column * width, self._y + 40), header, colour=DIM)
+            for number, row in enumerate(rows[: int((self._height - 60) // 18)]):
+                cell = row.get(name, "")
+                shown = cell if isinstance(cell, str) else figure(cell, self._units.get(header, self._unit))
+                yield text((self._x + 10 + column * width, self._y + 58 + number * 18), shown)
 
-    def _cells(self) -> list[list[str]]:
-        """A row for each label set of the first query, with its value in each."""
-        rows: dict[str, list[str]] = {series.name: [] for one in self._queries for series in one}
-        if len(self._queries) == 1:
-            return [list(series.labels.values()) for series in self._all]
-        for query in self._queries:
-            found = {series.name: f"{series.last:.4g}" for series in query}
-            for name, cells in rows.items():
-                cells.append(found.get(name, ""))
-        return [[name, *cells] for name, cells in sorted(rows.items())]
+    def _table_rows(self) -> list[dict[str, str | float]]:
+        """Labels and values of all queries, by column; those of several queries joined by the label that the panel names."""
+        rows: dict[str, dict[str, str | float]] = {}
+        for number, query in enumerate(self._queries):
+            value = f"Value #{chr(ord('A') + number)}" if len(self._queries) > 1 else "Value"
+            for series in query:
+                key = series.labels.get(self._join, series.name)
+                rows.setdefault(key, {}).update({**series.labels, value: series.last})
+        return [rows[key] for key in sorted(rows)]
 
     def _heatmap(self) -> Iterator[str]:
         """Buckets from below to above; the counts are cumulative."""

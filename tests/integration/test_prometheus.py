@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
+from deploy.grafana.draw import main as draw
 from deploy.rig.fleet import Fleet
 from deploy.rig.load import Load
 from deploy.rig.process import until
@@ -21,6 +23,7 @@ from tests.monitoring import (
     dashboards,
     exported,
     names_in,
+    panels,
     queries,
     rules,
 )
@@ -79,7 +82,9 @@ def scraped(make_fleet: MakeFleet, mysql: MysqlServer, tmp_path: Path) -> Iterat
         prometheus.kill()
 
 
-def test_a_real_fleet_fills_every_panel_and_fires_what_holds(scraped: tuple[Fleet, PrometheusServer]) -> None:
+def test_a_real_fleet_fills_every_panel_and_fires_what_holds(
+    scraped: tuple[Fleet, PrometheusServer], tmp_path: Path
+) -> None:
     _, prometheus = scraped
     for expression in READY:
         until(lambda query=expression: prometheus.query(query) or None, expression)  # type: ignore[misc]
@@ -103,6 +108,14 @@ def test_a_real_fleet_fills_every_panel_and_fires_what_holds(scraped: tuple[Flee
     for rule in rules("record"):
         until(lambda name=rule["record"]: prometheus.query(name) or None, rule["record"])  # type: ignore[misc]
     assert {rule["alert"] for rule in rules("alert") if prometheus.query(rule["expr"])} == HOLDING
+
+    assert prometheus.query('cdcd_build_info{version=~".+",confluent_kafka=~".+"}')
+
+    for name, board in dashboards().items():
+        picture = tmp_path / f"{name}.svg"
+        draw([Path(name).stem, "--prometheus", prometheus.url, "--minutes", "0.2", "--out", str(picture)])
+        drawn = {"".join(each.itertext()) for each in ET.parse(picture).iter("{http://www.w3.org/2000/svg}text")}
+        assert {panel["title"] for panel in panels(board)} <= drawn
 
 
 def _all() -> list[dict[str, str]]:

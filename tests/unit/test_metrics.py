@@ -108,9 +108,9 @@ def test_series_end_when_the_instance_leaves() -> None:
 
 
 def test_process_figures_and_build() -> None:
-    registry = Registry({"version": "0.1.0", "python": "3.11"}, lambda: ProcessMetrics(log_lines_dropped=4))
+    registry = Registry({"cdcd": "0.1.0", "mysql-replication": "1"}, lambda: ProcessMetrics(log_lines_dropped=4))
     series = scrape(registry)
-    assert of(series, "cdcd_build_info", version="0.1.0", python="3.11") == 1
+    assert of(series, "cdcd_build_info", version="0.1.0", mysql_replication="1") == 1
     assert of(series, "cdcd_log_lines_dropped_total") == 4
     assert (of(series, "process_resident_memory_bytes") or 0) > 0
 
