@@ -2,13 +2,17 @@
 
 import os
 import socket
+import struct
 import time
 from collections.abc import Mapping, MutableMapping
 from typing import Self
 
+PATIENCE = 5
+"""Seconds that what is said but once waits for room: systemd may be busy, and a lost READY=1 would be a failed start."""
+
 
 class Notifier:
-    """What to tell systemd, or nobody (`address` None). Any thread may use it; it never waits and never raises.
+    """What to tell systemd, or nobody (`address` None). Any thread may use it; it never raises, nor waits for long.
 
     `address`: path of the socket; one that begins with `@` is in Linux' abstract name space. `watchdog`: seconds after
     which systemd takes the process for hanging, if it has not heard `alive`; None: it does not ask.
@@ -20,7 +24,8 @@ class Notifier:
         self._socket: socket.socket | None = None
         self._status = ""
         if address:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", PATIENCE, 0))
 
     @classmethod
     def from_environment(cls, environ: MutableMapping[str, str] = os.environ) -> Self:
@@ -37,7 +42,7 @@ class Notifier:
 
     def alive(self) -> None:
         """It makes progress; to be said at least twice in `watchdog` seconds."""
-        self._send("WATCHDOG=1")
+        self._send("WATCHDOG=1", socket.MSG_DONTWAIT)
 
     def reloading(self) -> None:
         """It reads its settings anew; `ready` says that it has."""
@@ -51,13 +56,13 @@ class Notifier:
         line = " ".join(text.split())
         if line != self._status:
             self._status = line
-            self._send(f"STATUS={line}")
+            self._send(f"STATUS={line}", socket.MSG_DONTWAIT)
 
-    def _send(self, message: str) -> None:
+    def _send(self, message: str, flags: int = 0) -> None:
         if self._socket is None or self._address is None:
             return
         try:
-            self._socket.sendto(message.encode("utf-8", "backslashreplace"), self._address)
+            self._socket.sendto(message.encode("utf-8", "backslashreplace"), flags, self._address)
         except OSError:
             # Whoever listens is gone or has no room; there is nobody else to tell, and the service is not to suffer.
             return

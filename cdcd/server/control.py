@@ -44,8 +44,8 @@ class Control:
     def start(self, progress: Callable[[], bool], sentence: Callable[[], str]) -> None:
         """The process works from now on. `sentence`: for people, asked with each tick; neither may wait."""
         self._progress, self._sentence = progress, sentence
-        self._thread.start()
         self._notifier.ready()
+        self._thread.start()
 
     def alive(self) -> bool:
         """Whether it ticks, and so does what `start` was given."""
