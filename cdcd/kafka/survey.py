@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from confluent_kafka.admin import AclOperation, ConfigEntry, TopicDescription
 
+from cdcd.errors import FindingError
 from cdcd.kafka.topics import Topics
 
+_OPERATIONS = {AclOperation.WRITE: "Write", AclOperation.READ: "Read", AclOperation.DESCRIBE_CONFIGS: "DescribeConfigs"}
 MOST_TOPICS = 500
 """Looked at; of an instance with more the first."""
 
@@ -77,7 +79,12 @@ def survey(
 
 
 def _topic(topics: Topics, name: str) -> TopicFacts | None:
-    described = topics.description(name)
+    try:
+        described = topics.description(name)
+    except FindingError as error:
+        if error.finding.code != "kafka-topic-denied":
+            raise
+        return TopicFacts(name, 0, 0, Settings({}), ("Describe", *_OPERATIONS.values()))
     if described is None:
         return None
     return TopicFacts(
@@ -91,8 +98,7 @@ def _topic(topics: Topics, name: str) -> TopicFacts | None:
 
 def _denied(described: TopicDescription) -> tuple[str, ...]:
     allowed = described.authorized_operations
-    wanted = {AclOperation.WRITE: "Write", AclOperation.READ: "Read", AclOperation.DESCRIBE_CONFIGS: "DescribeConfigs"}
-    return () if allowed is None else tuple(name for each, name in wanted.items() if each not in allowed)
+    return () if allowed is None else tuple(name for each, name in _OPERATIONS.items() if each not in allowed)
 
 
 def _settings(entries: Mapping[str, ConfigEntry] | None) -> Settings:

@@ -63,9 +63,9 @@ def _granted(topic: TopicFacts, operations: Iterable[str]) -> str:
 @kafka.rule("kafka-topic-denied", "fatal", "The instance cannot publish there, or not read its position")
 def rights(facts: KafkaFacts) -> Iterator[Said]:
     """The account may write to its topics, and read its position."""
-    needed = [(topic, {"Write"}) for topic in facts.topics]
+    needed = [(topic, {"Describe", "Write"}) for topic in facts.topics]
     if facts.position_topic is not None:
-        needed.append((facts.position_topic, {"Write", "Read"}))
+        needed.append((facts.position_topic, {"Describe", "Write", "Read"}))
     for topic, operations in needed:
         if lacking := [name for name in topic.denied if name in operations]:
             yield f"topic {topic.name}: no right to {', '.join(lacking)}", _granted(topic, lacking)

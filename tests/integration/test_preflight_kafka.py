@@ -61,6 +61,9 @@ class Cluster:
         self.admin.incremental_alter_configs([resource])[resource].result(10)
 
     def findings(self) -> dict[str, Found]:
+        return {found.code: found for found in self.each()}
+
+    def each(self) -> list[Found]:
         facts = survey(
             self.topics,
             "default",
@@ -69,7 +72,7 @@ class Cluster:
             message_bytes=1_000_000,
             transaction_seconds=self.transaction_seconds,
         )
-        return {found.code: found for found in checks(facts)}
+        return list(checks(facts))
 
     def carry_out(self, found: Found) -> None:
         for line in found.fix.splitlines():
@@ -125,18 +128,21 @@ def test_missing_rights(kafka_server: KafkaFactory, figures: Figures) -> None:
     cluster = Cluster(server, account)
     cluster.make("topic-retention")
 
-    def grant(operation: str) -> None:
+    def grant(operation: str, topic: str) -> None:
         kind, pattern = ResourceType.TOPIC, ResourcePatternType.LITERAL
         user, allow = f"User:{server.sasl.limited_user}", AclPermissionType.ALLOW
         known = AclOperation[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).upper()]
-        binding = AclBinding(kind, "topic-retention", pattern, user, "*", known, allow)
+        binding = AclBinding(kind, topic, pattern, user, "*", known, allow)
         cluster.admin.create_acls([binding])[binding].result(10)
 
-    grant("Describe")
+    grant("Describe", "topic-retention")
     expected = {"kafka-topic-denied", "kafka-settings-hidden"}
-    until(lambda: cluster.findings().keys() == expected)
-    for code, found in cluster.findings().items():
+    until(lambda: len(cluster.each()) > len(TOPICS))
+    provoked = cluster.each()
+    assert {found.code for found in provoked} == expected
+    for found in provoked:
+        (topic,) = re.findall(r"--topic (\S+)", found.fix)
         for operation in re.findall(r"--operation (\w+)", found.fix):
-            grant(operation)
-        until(lambda code=code: code not in cluster.findings())  # type: ignore[misc]
+            grant(operation, topic)
+    until(lambda: not cluster.each())
     figures({"system": "kafka", "provoked and mended": sorted(expected)})
