@@ -3,7 +3,7 @@
 That is done under an identity of its own: the instance's would evict its running dump.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 
 from cdcd.binlog.compression import inflate
@@ -119,6 +119,23 @@ def _prepared(found: Transaction) -> Prepared:
     return Prepared(found.xa[1], found.gtid, found.file, found.start, found.logged_us // 1000)
 
 
+def lost_rows(endpoint: Endpoint, held: Sequence[Prepared]) -> list[Finding]:
+    """A warning for each of those whose rows this server has purged, while they can still be read elsewhere."""
+    places = [each for each in held if each.file]
+    if not places:
+        return []
+    with connect(endpoint) as connection:
+        names = {file.name for file in binlog_files(connection)}
+    then = "if it is committed, this stops the instance"
+    return [_purged(str(endpoint), each, then) for each in places if each.file not in names]
+
+
+def _purged(source: str, prepared: Prepared, then: str) -> Finding:
+    place = ", ".join(filter(None, (prepared.gtid, prepared.file and f"{prepared.file}:{prepared.offset}")))
+    what = f"MySQL at {source} has purged the binlog with the rows of XA transaction {prepared.xid} ({place}); {then}"
+    return Finding("xa-purged", "operator", what, _REMEDY)
+
+
 class _Reading:
     """One prepared transaction, from its first event to its last."""
 
@@ -172,9 +189,4 @@ class _Reading:
     def _refused(self, packet: bytes) -> Finding:
         if packet[0] == 0xFF and (finding := self._dump.ended(packet)).code not in _PURGED:
             return finding
-        at = self.prepared
-        place = ", ".join(filter(None, (at.gtid, at.file and f"{at.file}:{at.offset}")))
-        what = (
-            f"MySQL at {self._dump.endpoint} has purged the binlog with the rows of XA transaction {at.xid} ({place})"
-        )
-        return Finding("xa-purged", "operator", f"{what}, which is committed now", _REMEDY)
+        return _purged(str(self._dump.endpoint), self.prepared, "it is committed now")

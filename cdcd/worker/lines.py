@@ -21,7 +21,16 @@ Write = Callable[[list[bytes]], None]
 class Lines:
     """A decoder and where its messages go; whoever feeds it calls `take` and `handle_statement` between its steps."""
 
-    def __init__(self, tables: TableFilter, template: Format, names: Names, write: Write, reread: "Reread | None" = None, *, ddl: bool = False) -> None:
+    def __init__(
+        self,
+        tables: TableFilter,
+        template: Format,
+        names: Names,
+        write: Write,
+        reread: "Reread | None" = None,
+        *,
+        ddl: bool = False,
+    ) -> None:
         self._tables = tables
         self._template = template
         self._write = write

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from cdcd.config.start import Start, StartGtidSet
+from cdcd.binlog.prepared import Prepared
+from cdcd.config.start import Start, StartFile, StartGtidSet
 from cdcd.config.tables import TableFilter
 from cdcd.errors import FindingError
 from cdcd.formats.canal import CANAL_JSON
+from cdcd.mysql.held_rows import HeldRows, lost_rows
+from cdcd.mysql.scan import BinlogScan
 from cdcd.worker.tail import Tail
 from tests.reading import endpoint_of, executed
 from tests.servers import MysqlFactory, MysqlServer
@@ -137,7 +139,70 @@ def test_prepared_before_reading_began(server: MysqlServer, database: str, sessi
     session("FLUSH BINARY LOGS", "INSERT INTO u VALUES (1, 'u')", "FLUSH BINARY LOGS")
     place = server.query("SHOW BINARY LOG STATUS")[0]
     session("XA COMMIT 'used'", "XA COMMIT 'early'")
-    from cdcd.config.start import StartFile
-
     messages = published(server, database, StartFile(file=place[0], position=place[1]))
     assert [message["data"][0]["v"] for message in messages] == ["again", "early"]
+
+
+def test_purged_and_unknown(server: MysqlServer, database: str, session: Callable[..., None]) -> None:
+    start = beginning(server)
+    session(TABLE, *xa("gone", "INSERT INTO t VALUES (1, 'gone')"))
+    session("FLUSH BINARY LOGS")
+    [(file, position, *_)] = server.query("SHOW BINARY LOG STATUS")
+    session(*xa("later", "INSERT INTO t VALUES (2, 'later')"), "XA COMMIT 'later'", "XA COMMIT 'gone'")
+    assert state(published(server, database, start)) == selected(server, database)
+    session(f"PURGE BINARY LOGS TO '{file}'")
+    with pytest.raises(FindingError) as refused:
+        published(server, database, StartFile(file=file, position=position))
+    assert refused.value.finding.code == "xa-unknown"
+
+
+def held_in(server: MysqlServer, database: str, session: Callable[..., None]) -> tuple[Prepared, tuple[str, int]]:
+    """A prepared transaction, and a place behind it."""
+    session(TABLE)
+    start = server.query("SHOW BINARY LOG STATUS")[0]
+    session(*xa("held", "INSERT INTO t VALUES (1, 'held')"))
+    [found] = [each for each in BinlogScan(endpoint_of(server), start[0], start[1]).transactions() if each.xa]
+    assert found.xa is not None
+    prepared = Prepared(found.xa[1], found.gtid, found.file, found.start, 0)
+    session("FLUSH BINARY LOGS", "INSERT INTO t VALUES (9, 'behind')")
+    return prepared, server.query("SHOW BINARY LOG STATUS")[0][:2]
+
+
+def test_it_is_found_by_place_by_gtid_and_by_search(
+    server: MysqlServer, database: str, session: Callable[..., None]
+) -> None:
+    """As after a take-over on the same server, on another one, and where nothing is known."""
+    prepared, behind = held_in(server, database, session)
+    searched: list[str] = []
+    rows = HeldRows(endpoint_of(server), server_identity(server), searching=searched.append)
+    found = {}
+    for name, known in {"place": prepared, "elsewhere": replace(prepared, file="", offset=0), "search": None}.items():
+        reading = rows(prepared.xid, known, behind)
+        assert reading is not None
+        found[name] = (replace(reading[0], since_ms=0), b"".join(reading[1]))
+    assert set(found.values()) == {(prepared, found["place"][1])}
+    assert b"held" in found["place"][1]
+    assert len(searched) == (1 if prepared.gtid else 2)
+
+
+def test_one_that_has_ended_is_not_found(server: MysqlServer, database: str, session: Callable[..., None]) -> None:
+    prepared, _ = held_in(server, database, session)
+    session("XA ROLLBACK 'held'")
+    [(file, position, *_)] = server.query("SHOW BINARY LOG STATUS")
+    assert HeldRows(endpoint_of(server), server_identity(server))(prepared.xid, None, (file, position)) is None
+
+
+def test_rows_that_the_source_has_purged(server: MysqlServer, database: str, session: Callable[..., None]) -> None:
+    prepared, behind = held_in(server, database, session)
+    assert lost_rows(endpoint_of(server), [prepared]) == []
+    session(f"PURGE BINARY LOGS TO '{behind[0]}'")
+    assert [finding.code for finding in lost_rows(endpoint_of(server), [prepared])] == ["xa-purged"]
+    for known in (prepared, replace(prepared, file="", offset=0)):
+        with pytest.raises(FindingError, match="X'68656c64'") as refused:
+            HeldRows(endpoint_of(server), server_identity(server))(prepared.xid, known, behind)
+        assert refused.value.finding.code == ("xa-purged" if known.file or known.gtid else "xa-unknown")
+        assert refused.value.finding.kind == "operator"
+
+
+def server_identity(server: MysqlServer) -> str:
+    return str(server.query("SELECT @@server_uuid")[0][0])

@@ -376,7 +376,7 @@ def test_rows_of_another_transaction_are_refused() -> None:
         return Prepared(name, None, *before, 0), [inner(*prepared("b", *CHANGES))]
 
     with pytest.raises(
-        MalformedEvent, match="those of X'61'.* are due, in XA transaction X'61',X'',1 that was prepared at"
+        MalformedEvent, match=r"those of X'61'.* are due, in XA transaction X'61',X'',1 that was prepared at"
     ):
         hear(dump, Decoder(Catalog(), inflate, None, reread))
 

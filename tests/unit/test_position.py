@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from cdcd.binlog.gtid import GtidSet
 from cdcd.binlog.mariadb_gtid import MariadbPosition
-from cdcd.binlog.prepared import Prepared
 from cdcd.binlog.position import Position, PositionRecord, PositionRecordError, coordinate, file_number
+from cdcd.binlog.prepared import Prepared
 
 UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 POSITION = Position(UUID, GtidSet.parse(f"{UUID}:1-5:9"), "binlog.000007", 157, 410)
