@@ -63,7 +63,7 @@ class Source:
     def __call__(self, name: str, known: Prepared | None, before: Place) -> tuple[Prepared, Iterable[bytes]] | None:
         self.asked.append((name, known, before))
         found = known or self.places.get(name)
-        return found and (found, self.pieces(found))
+        return None if found is None else (found, self.pieces(found))
 
     def pieces(self, found: Prepared, feed: int = 1 << 20, limit: int = 1 << 20) -> Iterable[bytes]:
         decoder = Decoder(None, inflate)
@@ -199,7 +199,7 @@ def test_held_since_before_reading_began() -> None:
     later = Dump().transaction(3, xa_commit("a"))
     decoder = Decoder(Catalog(), inflate, None, source)
     decoder.hold([known])
-    assert decoder.held == (known,)
+    assert list(decoder.held) == [known]
     assert hear(later, decoder).messages == SAID
     assert decoder.held == ()
 

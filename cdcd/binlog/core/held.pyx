@@ -96,7 +96,7 @@ cdef str xid_text(str gtrid, str bqual, uint32_t format):
     return f"X'{gtrid}',X'{bqual}',{format}"
 
 
-XA_END = re.compile(rb"XA (COMMIT|ROLLBACK) X'([0-9a-f]*)',X'([0-9a-f]*)',(-?[0-9]+)\s*", re.IGNORECASE)
+XA_END = re.compile(rb"XA (COMMIT|ROLLBACK) X'([0-9a-f]*)',X'([0-9a-f]*)',(-?[0-9]{1,20})\s*", re.IGNORECASE)
 
 
 cdef tuple read_xa_end(bytes sql):
