@@ -30,7 +30,12 @@ class Figures:
 
     def read(self) -> InstanceMetrics:
         """For a scrape. The lag also grows while the pump waits for Kafka, or is not running at all."""
-        self.metrics.lag_seconds = self.lag(time.time())
+        now = time.time()
+        self.metrics.lag_seconds = self.lag(now)
+        held = () if self.last_record is None else self.last_record.position.held
+        self.metrics.held_transactions = len(held)
+        oldest = min((each.since_ms for each in held), default=None)
+        self.metrics.held_oldest_seconds = None if oldest is None else max(0.0, now - oldest / 1000)
         return self.metrics
 
     def lag(self, now: float) -> float | None:
