@@ -124,6 +124,7 @@ def _prepared_members(prepared: Prepared) -> dict[str, Any]:
         "gtid": prepared.gtid,
         "file": prepared.file,
         "offset": prepared.offset,
+        "created": prepared.created,
         "since_ms": prepared.since_ms,
     }
 
@@ -206,6 +207,7 @@ class _Fields:
                 gtid=fields.of("gtid", str, NoneType),
                 file=fields.of("file", str),
                 offset=fields.integer("offset"),
+                created=fields.integer("created"),
                 since_ms=fields.integer("since_ms"),
             )
             for fields in each

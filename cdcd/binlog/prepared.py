@@ -19,5 +19,7 @@ class Prepared:
     file: str
     """Where that transaction starts, on the server of the position; empty where that is not known."""
     offset: int
+    created: int
+    """When that file was created, as `cdcd.binlog.spans.Place` has it; 0 where that is not known."""
     since_ms: int
     """When it was prepared, milliseconds since 1970."""

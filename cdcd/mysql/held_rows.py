@@ -5,6 +5,7 @@ That is done under an identity of its own: the instance's would evict its runnin
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from cdcd.binlog.compression import inflate
 from cdcd.binlog.core.native import BOUNDARY, CONTROL, END, NEED_BYTES, Decoder
@@ -87,11 +88,12 @@ class HeldRows:
         with connect(self._endpoint) as connection:
             for file in _files_up_to(connection, before[0]):
                 if (found := self._last_in(file, xid, before)) is not None:
-                    return _prepared(found) if found.xa == ("PREPARE", xid) else None
+                    return _prepared(*found) if found[0].xa == ("PREPARE", xid) else None
         what = f"MySQL at {self._endpoint} has no binlog any more in which XA transaction {xid} is prepared"
         raise FindingError(Finding("xa-unknown", "operator", f"{what}; {before[0]}:{before[1]} commits it", _REMEDY))
 
-    def _last_in(self, file: str, xid: str, before: Place) -> Transaction | None:
+    def _last_in(self, file: str, xid: str, before: Place) -> tuple[Transaction, int] | None:
+        """With when the file was created."""
         last = None
         scan = BinlogScan(self._endpoint, file, watch=self._watch, compressed=True)
         with closing(scan.transactions()) as transactions:
@@ -99,7 +101,7 @@ class HeldRows:
                 if each.file != file or coordinate(each.file, each.start) >= coordinate(*before):
                     break
                 if each.xa is not None and each.xa[1] == xid:
-                    last = each
+                    last = each, scan.created
         return last
 
 
@@ -114,9 +116,9 @@ def _files_up_to(connection: Connection, last: str) -> list[str]:
     return [name for name in reversed(names) if file_number(name) <= file_number(last)]
 
 
-def _prepared(found: Transaction) -> Prepared:
+def _prepared(found: Transaction, created: int) -> Prepared:
     assert found.xa is not None
-    return Prepared(found.xa[1], found.gtid, found.file, found.start, found.logged_us // 1000)
+    return Prepared(found.xa[1], found.gtid, found.file, found.start, created, found.logged_us // 1000)
 
 
 def lost_rows(endpoint: Endpoint, held: Sequence[Prepared]) -> list[Finding]:
@@ -155,8 +157,10 @@ class _Reading:
             raise FindingError(lost_finding(str(self._dump.endpoint), "another server answers under this address"))
         while not self._decoder.transaction:
             self._step()
-        file, offset = self._decoder.place
-        self.prepared = Prepared(self.prepared.xid, self.prepared.gtid, file, offset, self.prepared.since_ms)
+        file, offset, created = self._decoder.reading
+        if self.prepared.created not in (0, created):  # the binlog was begun anew, under the same names
+            raise FindingError(self._gone())
+        self.prepared = replace(self.prepared, file=file, offset=offset, created=created)
 
     def pieces(self) -> Generator[bytes, None, None]:
         try:
@@ -189,4 +193,7 @@ class _Reading:
     def _refused(self, packet: bytes) -> Finding:
         if packet[0] == 0xFF and (finding := self._dump.ended(packet)).code not in _PURGED:
             return finding
+        return self._gone()
+
+    def _gone(self) -> Finding:
         return _purged(str(self._dump.endpoint), self.prepared, "it is committed now")

@@ -42,7 +42,7 @@ class Lines:
         route = Route("stdout", 1)
         self._catalog = Catalog(tables, template, Keying(shared=True), lambda _: route, names)
         self.decoder = decoder = Decoder(self._catalog, inflate, None, reread)
-        self._catalog.place = lambda: Place(*decoder.place, decoder.file_created)
+        self._catalog.place = lambda: Place(*decoder.place)
 
     def take(self) -> None:
         """Write what was decoded. Also after an error: it came before the event that cannot be read."""

@@ -93,15 +93,15 @@ class SchemaMemory:
         self._spans.stretches[live.number] = trimmed
         self._note_stretch(trimmed)
 
-    def find(self, table: Table, fingerprint: bytes, place: Place) -> bytes | None:
-        """The definition of a table's events with this fingerprint, if one is known to hold at `place`."""
+    def find(self, table: Table, fingerprint: bytes, place: Place, reading: Place) -> bytes | None:
+        """The definition of a table's events with this fingerprint, if one is known to hold at `place`; the dump is at `reading`."""
         if self._spans.live is not None:
-            self._live_at(place)
+            self._live_at(reading)
         span = self._spans.find(table, fingerprint, self._server_uuid, place)
         if span is None:
             return None
-        live = self._live_at(place)
-        if span.start[0] != live.number:
+        live = self._live_at(reading)
+        if place == reading and span.start[0] != live.number:
             # In force here as well from now on, whatever becomes of the stretch that it was known in.
             self._put(replace(span, start=(live.number, place.file, place.offset), end=None))
         return span.definition
@@ -112,7 +112,7 @@ class SchemaMemory:
         return None if found is None else (found[0].fingerprint, found[0].definition, found[1])
 
     def learn(self, table: Table, fingerprint: bytes, place: Place, definition: bytes) -> None:
-        """It holds from `place` on."""
+        """It holds from `place` on, where the dump is."""
         live = self._live_at(place)
         self._put(Span(table, fingerprint, (live.number, place.file, place.offset), None, definition))
 

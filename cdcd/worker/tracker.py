@@ -46,5 +46,5 @@ class Tracker:
 
 def _elsewhere(start: Position, server_uuid: str) -> Position:
     """On another server places mean nothing; GTIDs do."""
-    held = tuple(replace(each, file="", offset=0) for each in start.held)
+    held = tuple(replace(each, file="", offset=0, created=0) for each in start.held)
     return replace(start, server_uuid=server_uuid, file="", held=held)

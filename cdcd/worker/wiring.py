@@ -133,7 +133,7 @@ class Wiring:
         else:
             decoder.hold(start.held, TORN_BYTES)  # so that faults also strike where rows are read again
         lookup = SchemaLookup(held.endpoint, self._stop.proceed, self._wanted)
-        names = RememberedNames(self._memory, lookup)
+        names = RememberedNames(self._memory, lookup, lambda: Place(*decoder.reading))
         decoder.seq = held.seq
         if start.gtid_set is not None:
             decoder.pass_over(start.gtid_set.gap)  # a dump by place also sends what is published
@@ -176,7 +176,7 @@ class Wiring:
             router = self._router(partitions)
             keying = Keying(not definition.topic_per_table, definition.sink.partition_by)
             catalog = Catalog(tables, template, keying, router, names)
-            catalog.place = lambda: Place(*decoder.place, decoder.file_created)
+            catalog.place = lambda: Place(*decoder.place)
             catalog.passed = self._memory.passed
             decoder.use(catalog)
             self._catalog = catalog

@@ -89,16 +89,18 @@ class Reader:
         file, offset = start
         self._lookup = SchemaLookup(endpoint_of(server))
         route = Route("all", 1)
-        self._catalog = Catalog(
+        self._decoder = decoder = Decoder(lambda _: None, inflate)
+        catalog = Catalog(
             TableFilter([f"{database}.*"]),
             CANAL_JSON,
             Keying(shared=True),
             lambda _: route,
-            RememberedNames(self.memory, self._lookup),
+            RememberedNames(self.memory, self._lookup, lambda: Place(*decoder.reading)),
         )
-        self._decoder = decoder = Decoder(self._catalog, inflate)
-        self._catalog.place = lambda: Place(decoder.file, decoder.transaction_start, decoder.file_created)
-        self._catalog.passed = self.memory.passed
+        catalog.place = lambda: Place(*decoder.place)
+        catalog.passed = self.memory.passed
+        decoder.use(catalog)
+        self._catalog = catalog
         self._dump = BinlogDump(endpoint_of(server), own_reader())
         self._dump.begin(DumpRequest(file=file, offset=offset))
         self._stream = Stream(self._dump, decoder)

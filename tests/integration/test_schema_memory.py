@@ -26,6 +26,7 @@ def stage(make_stage: MakeStage, minimal: MysqlServer) -> Stage:
     """One that reads the databases `story_*`, from now on."""
     made = make_stage("reminded")
     made.instance.source = source_of(minimal)
+    minimal.query("FLUSH PRIVILEGES")  # a server that is new has no GTID yet
     made.instance.start = {"gtid_set": made.instance.source.executed()}
     made.instance.overrides |= {
         "tables": {"include": ["story_*.*"]},

@@ -1,6 +1,7 @@
 """XA transactions of a real server: what is published is what SELECT shows, at XA COMMIT or never."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +22,7 @@ from cdcd.worker.tail import Tail
 from tests.reading import endpoint_of
 from tests.servers import MysqlFactory, MysqlServer
 
+pytestmark = pytest.mark.must_show("5.2")
 TABLE = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(300))"
 
 
@@ -103,6 +105,14 @@ def place(server: MysqlServer) -> tuple[str, int]:
     return row[0], row[1]
 
 
+def purge(server: MysqlServer, first_kept: str) -> None:
+    """A server says nothing and keeps a file that somebody reads, or that a closed connection has just read."""
+    deadline = time.monotonic() + 30
+    while server.query("SHOW BINARY LOGS")[0][0] != first_kept:
+        assert time.monotonic() < deadline
+        server.run(f"PURGE BINARY LOGS TO '{first_kept}'")
+
+
 def beginning(server: MysqlServer) -> Start:
     file, position = place(server)
     return StartFile(file=file, position=position)
@@ -175,7 +185,7 @@ def test_purged_and_unknown(server: MysqlServer, database: str, session: Callabl
     file, position = place(server)
     session(*xa("later", "INSERT INTO t VALUES (2, 'later')"), "XA COMMIT 'later'", "XA COMMIT 'gone'")
     assert state(published(server, database, start)) == selected(server, database)
-    session(f"PURGE BINARY LOGS TO '{file}'")
+    purge(server, file)
     with pytest.raises(FindingError) as refused:
         published(server, database, StartFile(file=file, position=position))
     assert refused.value.finding.code == "xa-unknown"
@@ -186,9 +196,10 @@ def held_in(server: MysqlServer, database: str, session: Callable[..., None]) ->
     session(TABLE)
     start = place(server)
     session(*xa("held", "INSERT INTO t VALUES (1, 'held')"))
-    [found] = [each for each in BinlogScan(endpoint_of(server), *start).transactions() if each.xa]
+    scan = BinlogScan(endpoint_of(server), *start)
+    [found] = [each for each in scan.transactions() if each.xa]
     assert found.xa is not None
-    prepared = Prepared(found.xa[1], found.gtid, found.file, found.start, 0)
+    prepared = Prepared(found.xa[1], found.gtid, found.file, found.start, scan.created, 0)
     session("FLUSH BINARY LOGS", "INSERT INTO t VALUES (9, 'behind')")
     return prepared, place(server)
 
@@ -201,7 +212,7 @@ def test_it_is_found_by_place_by_gtid_and_by_search(
     searched: list[str] = []
     rows = HeldRows(endpoint_of(server), identity(server), searching=searched.append)
     found = {}
-    for name, known in {"place": prepared, "elsewhere": replace(prepared, file="", offset=0), "search": None}.items():
+    for name, known in {"place": prepared, "elsewhere": elsewhere(prepared), "search": None}.items():
         reading = rows(prepared.xid, known, behind)
         assert reading is not None
         found[name] = (replace(reading[0], since_ms=0), b"".join(reading[1]))
@@ -220,13 +231,18 @@ def test_one_that_has_ended_is_not_found(server: MysqlServer, database: str, ses
 def test_rows_that_the_source_has_purged(server: MysqlServer, database: str, session: Callable[..., None]) -> None:
     prepared, behind = held_in(server, database, session)
     assert lost_rows(endpoint_of(server), [prepared]) == []
-    session(f"PURGE BINARY LOGS TO '{behind[0]}'")
+    purge(server, behind[0])
     assert [finding.code for finding in lost_rows(endpoint_of(server), [prepared])] == ["xa-purged"]
-    for known in (prepared, replace(prepared, file="", offset=0)):
+    for known in (prepared, elsewhere(prepared)):
         with pytest.raises(FindingError, match="X'68656c64'") as refused:
             HeldRows(endpoint_of(server), identity(server))(prepared.xid, known, behind)
         assert refused.value.finding.code == ("xa-purged" if known.file or found_by_source(prepared) else "xa-unknown")
         assert refused.value.finding.kind == "operator"
+
+
+def elsewhere(prepared: Prepared) -> Prepared:
+    """As another server's position has it."""
+    return replace(prepared, file="", offset=0, created=0)
 
 
 def found_by_source(prepared: Prepared) -> bool:

@@ -142,7 +142,9 @@ def test_what_is_held_has_a_place() -> None:
     at = dump.position
     heard = hear(dump.transaction(2, *prepared("a", *CHANGES)))
     assert heard.messages == [OTHER_SAID]
-    assert heard.decoder.held == (Prepared(xid("a"), f"{SOURCE}:2", "binlog.000001", at, COMMITTED_US // 1000),)
+    assert heard.decoder.held == (
+        Prepared(xid("a"), f"{SOURCE}:2", "binlog.000001", at, heard.decoder.file_created, COMMITTED_US // 1000),
+    )
     assert heard.decoder.rows_done == 0
 
 
@@ -195,7 +197,7 @@ def test_it_is_told_before_it_is_read_again() -> None:
 
 def test_held_since_before_reading_began() -> None:
     source = Source(story(xa_commit("a")))
-    known = Prepared(xid("a"), f"{SOURCE}:1", "binlog.000001", first_of(prepared("a", *CHANGES)).offset, 7)
+    known = Prepared(xid("a"), f"{SOURCE}:1", "binlog.000001", first_of(prepared("a", *CHANGES)).offset, 0, 7)
     later = Dump().transaction(3, xa_commit("a"))
     decoder = Decoder(Catalog(), inflate, None, source)
     decoder.hold([known])
@@ -271,19 +273,40 @@ def test_parts_of_a_large_one() -> None:
 
 
 def test_rows_have_the_place_of_their_preparation() -> None:
-    places: list[Place] = []
+    places = []
     decoder: Decoder
 
     def catalog(schema: TableSchema) -> Plan | None:
-        places.append(decoder.place)
+        places.append((decoder.place, decoder.reading[1]))
         return plan_of(schema, Catalog().route)
 
     decoder = Decoder(catalog, inflate)
     dump = Dump()
     start = dump.position
     dump.transaction(1, *prepared("a", *CHANGES)).transaction(2, *OTHER)
+    commit = dump.position
     hear(dump.transaction(3, xa_commit("a")), decoder)
-    assert places[-1] == ("binlog.000001", start)
+    assert places[-1] == (("binlog.000001", start, decoder.file_created), commit)
+
+
+def test_of_another_file_too() -> None:
+    """Also of when that was created."""
+    known = Prepared(xid("a"), f"{SOURCE}:1", "binlog.000009", 77, 1234, 0)
+    places = []
+    decoder: Decoder
+
+    def catalog(schema: TableSchema) -> Plan | None:
+        places.append(decoder.place)
+        return plan_of(schema, Catalog().route)
+
+    def reread(_: str, found: Prepared | None, __: Place) -> tuple[Prepared, Iterable[bytes]]:
+        assert found == known
+        return found, [inner(*prepared("a", *CHANGES))]
+
+    decoder = Decoder(catalog, inflate, None, reread)
+    decoder.hold([known])
+    hear(Dump().transaction(2, xa_commit("a")).transaction(3, *OTHER), decoder)
+    assert places == [("binlog.000009", 77, 1234), decoder.reading]
 
 
 def test_names_that_became_doubtful_are_asked_for_again() -> None:
@@ -303,8 +326,22 @@ def test_names_that_became_doubtful_are_asked_for_again() -> None:
     assert read(1, *same) == 1
     assert [read(2, *prepared("a", *CHANGES)), read(3, xa_commit("a")), read(4, *same)] == [0, 0, 0]
     assert read(5, *prepared("b", *CHANGES)) == 0
+    assert read(6, query("ALTER TABLE orders RENAME COLUMN name TO title")) == 0
     heard.decoder.forget("shop", "orders")
-    assert [read(6, *same), read(7, xa_commit("b")), read(8, *same)] == [1, 1, 1]
+    assert [read(7, *same), read(8, xa_commit("b")), read(9, *same)] == [1, 1, 1]
+    assert [read(10, *same), read(11, *same)] == [0, 0]
+
+
+def test_names_that_nobody_knew_to_be_doubtful_are_asked_for_again() -> None:
+    """A table is renamed and another one made under its name, before any row of either was published."""
+    catalog = Catalog()
+    dump = Dump().transaction(1, *prepared("a", *CHANGES))
+    dump.transaction(2, query("RENAME TABLE orders TO old")).transaction(
+        3, query("CREATE TABLE orders (name INT, id INT)")
+    )
+    dump.transaction(4, BEGIN, table_map(), rows(WRITE, image(7, "c")), COMMIT).transaction(5, xa_commit("a"))
+    hear(dump, Decoder(catalog, inflate))
+    assert len(catalog.asked) == 2
 
 
 def test_only_so_many_are_remembered() -> None:
@@ -373,7 +410,7 @@ def test_rows_of_another_transaction_are_refused() -> None:
     dump = Dump().transaction(2, xa_commit("a"))
 
     def reread(name: str, _: Prepared | None, before: Place) -> tuple[Prepared, Iterable[bytes]]:
-        return Prepared(name, None, *before, 0), [inner(*prepared("b", *CHANGES))]
+        return Prepared(name, None, *before, 0, 0), [inner(*prepared("b", *CHANGES))]
 
     with pytest.raises(
         MalformedEvent, match=r"those of X'61'.* are due, in XA transaction X'61',X'',1 that was prepared at"
@@ -385,7 +422,7 @@ def test_rows_that_end_too_early_are_refused() -> None:
     dump = Dump().transaction(2, xa_commit("a"))
 
     def reread(name: str, _: Prepared | None, before: Place) -> tuple[Prepared, Iterable[bytes]]:
-        return Prepared(name, None, *before, 0), [inner(*CHANGES)]
+        return Prepared(name, None, *before, 0, 0), [inner(*CHANGES)]
 
     with pytest.raises(MalformedEvent, match="holds no commit"):
         hear(dump, Decoder(Catalog(), inflate, None, reread))

@@ -53,7 +53,7 @@ def test_a_commit_that_hangs_makes_lag_although_the_last_step_was_caught_up(caug
 
 def test_prepared_xa_transactions_have_an_age(caught_up: Figures) -> None:
     held = tuple(
-        Prepared(f"X'{n}',X'',1", None, "binlog.000001", 4, since_ms) for n, since_ms in ((1, 990_000), (2, 940_000))
+        Prepared(f"X'{n}',X'',1", None, "binlog.000001", 4, 0, since_ms) for n, since_ms in ((1, 990_000), (2, 940_000))
     )
     position = Position("u", None, "binlog.000001", 4, 4, held=held)
     caught_up.last_record = PositionRecord(1, "n", position, 0)

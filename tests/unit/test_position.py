@@ -60,6 +60,7 @@ def test_form_is_that_of_the_format_description() -> None:
                     gtid=st.none() | st.text(max_size=40),
                     file=st.text(max_size=40),
                     offset=st.integers(0, 2**63 - 1),
+                    created=st.integers(0, 2**32 - 1),
                     since_ms=st.integers(0, 2**53),
                 ),
                 max_size=3,

@@ -72,9 +72,11 @@ class Life:
         self.memory.passed(Change(sql, "shop", ("shop",)), place)
         return self
 
-    def known(self, place: Place, table: Table = T) -> bytes | None:
-        self.memory.entered(place.file, place.created)
-        return self.memory.find(table, PRINT, place)
+    def known(self, place: Place, table: Table = T, reading: Place | None = None) -> bytes | None:
+        """`reading`: where the dump is, if not at `place`."""
+        reading = reading or place
+        self.memory.entered(reading.file, reading.created)
+        return self.memory.find(table, PRINT, place, reading)
 
 
 def at(offset: int, file: int = 1, created: int = 0) -> Place:
@@ -107,7 +109,7 @@ def test_what_is_known_holds_from_there_on_over_a_take_over(life: Life) -> None:
     assert life.partitions == {life.topic.name: 1}
     assert life.known(at(500)) == OLD
     assert life.known(at(4, file=2)) == OLD
-    assert life.memory.find(T, b"another shape", at(500)) is None
+    assert life.memory.find(T, b"another shape", at(500), at(500)) is None
     assert life.known(at(500), U) is None
 
 
@@ -124,6 +126,23 @@ def test_a_ddl_ends_it(life: Life) -> None:
 def test_what_is_not_stored_is_forgotten(altered: Life) -> None:
     altered.ddl(at(450)).take_over()
     assert altered.known(at(460)) == NEW
+
+
+def test_rows_of_an_earlier_place_have_its_names(altered: Life) -> None:
+    """As those of an XA transaction, in its own file and from the next one, and what is read then is not touched."""
+    for reading in (at(500), at(77, file=2)):
+        assert altered.known(at(150), reading=reading) == OLD
+        assert altered.known(reading) == NEW
+        assert altered.known(at(150, created=7), reading=reading) is None
+
+
+def test_what_is_known_of_an_earlier_place_is_not_in_force_where_the_dump_is(altered: Life) -> None:
+    """Between the two is what was not read."""
+    altered.take_over(A, stored(400), continues=False)
+    assert altered.known(at(150), reading=at(4, file=9)) == OLD
+    for _ in range(2):
+        assert altered.known(at(100, file=9)) is None
+        altered.commit().take_over()
 
 
 def test_going_back_finds_the_names_of_the_time(altered: Life) -> None:

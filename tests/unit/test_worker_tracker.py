@@ -62,10 +62,10 @@ def test_what_is_held_is_listed_until_it_ends() -> None:
 
 
 def test_on_another_server_places_of_what_is_held_mean_nothing() -> None:
-    held = Prepared(xid("a"), f"{SOURCE}:3", "binlog.000001", 77, 8)
+    held = Prepared(xid("a"), f"{SOURCE}:3", "binlog.000001", 77, 1000, 8)
     start = replace(START, held=(held,))
     assert Tracker(start, SERVER).position.held == (held,)
-    assert Tracker(start, "another").position.held == (replace(held, file="", offset=0),)
+    assert Tracker(start, "another").position.held == (replace(held, file="", offset=0, created=0),)
 
 
 def test_nothing_read_is_no_move() -> None:

@@ -75,7 +75,7 @@ cdef class Decoder:
     cdef str publishing      # xid of the prepared one whose rows are published now
     cdef object rows_from    # that Prepared, or None
     cdef bint asked          # HELD was said, its events come with the next step
-    cdef uint64_t forgotten  # times that names of columns became doubtful
+    cdef uint64_t told       # statements outside transactions: each may have changed names of columns
     cdef readonly Py_ssize_t largest_kept
     cdef readonly object xa  # (COMMIT, ROLLBACK or PREPARE, xid) of the last transaction, while scanning
 
@@ -151,7 +151,6 @@ cdef class Decoder:
         return self.events.take()
 
     def forget(self, str database, str table):
-        self.forgotten += 1
         if self.rows is not None:
             self.rows.forget(database, table)
 
@@ -169,8 +168,12 @@ cdef class Decoder:
     @property
     def place(self):
         if self.rows_from is not None:
-            return self.rows_from.file, self.rows_from.offset
-        return self.file, self.transaction_start
+            return self.rows_from.file, self.rows_from.offset, self.rows_from.created
+        return self.reading
+
+    @property
+    def reading(self):
+        return self.file, self.transaction_start, self.file_created
 
     @property
     def held(self):
@@ -647,6 +650,7 @@ cdef class Decoder:
         self.statement = read_statement(query, not alone)
         self.messages.event_seconds = event.timestamp
         if alone:
+            self.told += 1
             self.end_transaction()
         return R_STATEMENT
 
@@ -694,12 +698,15 @@ cdef class Decoder:
     cdef int withhold_event(self, const Event* event) except -1:
         cdef Cursor c
         cdef Query query
+        cdef list keep = []
         self.events.add(event)
         if event.type == E_XA_PREPARE:
             return self.handle_prepare(event)
-        if event.type == E_QUERY:
+        if event.type == E_QUERY or event.type == E_PACKED_QUERY:
             c = cursor(event.body, event.body_size)
             read_query(&c, &query, False)
+            if event.type == E_PACKED_QUERY:
+                unpack_query(&query, keep)
             if text_is(&query, b"COMMIT", 6) or text_is(&query, b"ROLLBACK", 8):
                 raise UnsupportedEvent("an XA transaction that ends without XA PREPARE: what became of its rows cannot be told")
         return R_NONE
@@ -722,12 +729,12 @@ cdef class Decoder:
         self.withheld = False
         events = self.events.take()
         gtid = self.transaction if self.has_gtid else None
-        prepared = Prepared(xid, gtid, self.file, self.transaction_start, self.commit_us // 1000)
+        prepared = Prepared(xid, gtid, self.file, self.transaction_start, self.file_created, self.commit_us // 1000)
         if one_phase:
-            self.prepared.named[xid] = self.forgotten
+            self.prepared.told[xid] = self.told
             return self.publish_held(xid, prepared, events)
         self.end_transaction()
-        return self.prepared.add(prepared, events, self.forgotten)
+        return self.prepared.add(prepared, events, self.told)
 
     cdef int publish_held(self, str xid, prepared, bytes events) except -1:
         """The open transaction commits it. Without `events` the caller is told first, as reading them again takes its time."""
@@ -765,6 +772,6 @@ cdef class Decoder:
     cdef int doubt_names(self) except -1:
         """Between the rows of now and those of a prepared transaction lie table ids, and perhaps other names of columns."""
         self.drop_table_ids()
-        if self.forgotten != self.prepared.named.get(self.publishing):
-            self.rows.by_map = {}
+        if self.told != self.prepared.told.get(self.publishing):
+            self.rows.forget_all()
         return 0

@@ -50,19 +50,19 @@ cdef class Held:
 
     cdef dict prepared       # xid -> Prepared
     cdef dict kept           # xid -> events
-    cdef dict named          # xid -> `forgotten` of the decoder when it was prepared
+    cdef dict told           # xid -> `told` of the decoder when it was prepared
     cdef Py_ssize_t kept_size
 
     def __cinit__(self):
         self.prepared = {}
         self.kept = {}
-        self.named = {}
+        self.told = {}
 
-    cdef int add(self, prepared, bytes events, uint64_t forgotten) except -1:
+    cdef int add(self, prepared, bytes events, uint64_t told) except -1:
         """`events` is None if they were too many to be kept."""
         self.drop(prepared.xid)      # an xid may be used again
         self.prepared[prepared.xid] = prepared
-        self.named[prepared.xid] = forgotten
+        self.told[prepared.xid] = told
         if len(self.prepared) > MOST_HELD:
             self.drop(next(iter(self.prepared)))
         if events is not None:
@@ -74,7 +74,7 @@ cdef class Held:
 
     cdef int drop(self, str xid) except -1:
         self.prepared.pop(xid, None)
-        self.named.pop(xid, None)
+        self.told.pop(xid, None)
         return self.drop_events(xid)
 
     cdef int drop_events(self, str xid) except -1:

@@ -163,8 +163,11 @@ class Decoder:
         """Ask this catalog from the next transaction on, for every table. Between two transactions only; the messages so
         far have been taken.
         """
-    place: Place
-    """Where the transaction starts whose rows are being read: of a prepared one not where it is committed."""
+    place: tuple[str, int, int]
+    """Where the transaction starts whose rows are being read: of a prepared one not where it is committed. File, offset, and
+    when the file was created, as of `cdcd.binlog.spans.Place`."""
+    reading: tuple[str, int, int]
+    """The same of the transaction that the dump is in."""
     held: tuple[Prepared, ...]
     """XA transactions that are prepared, the oldest first."""
     xa: tuple[str, str] | None
