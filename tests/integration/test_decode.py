@@ -67,7 +67,7 @@ def parsed(lines: bytes) -> list[dict[str, Any]]:
 
 
 def changes() -> Iterator[str]:
-    for i, case in enumerate(CORPUS[::6]):
+    for i, case in enumerate(case for case in CORPUS[::6] if case.on("mysql-9")):
         yield f"CREATE TABLE c{i} (id INT PRIMARY KEY AUTO_INCREMENT, c {case.type} NULL)"
         yield f"INSERT INTO c{i} (c) VALUES " + ", ".join(f"({value})" for value in (*case.values[:5], "NULL"))
         yield f"UPDATE c{i} SET c = NULL WHERE id = 1"

@@ -94,7 +94,11 @@ def test_row_changes_are_as_many_as_mysqlbinlog_shows(server: MysqlServer, worke
     # The workload's one change of a key.
     found.update({("UPDATE", "plain"): 1})
     found.subtract({("DELETE", "plain"): 1, ("INSERT", "plain"): 1})
-    spatial = {f"t{i}" for i, case in enumerate(CORPUS) if "ST_GeomFromText" in case.values[0]}
+    spatial = {
+        f"t{i}"
+        for i, case in enumerate(case for case in CORPUS if case.on("mysql-9"))
+        if "ST_GeomFromText" in case.values[0]
+    }
     assert len(spatial) >= 8
     counted = {(kind, table): n for (kind, table), n in found.items() if table not in spatial and n}
     assert counted == {(kind, table): n for (kind, table), n in shown.items() if table not in spatial}

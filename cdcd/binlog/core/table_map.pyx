@@ -157,13 +157,15 @@ cdef object read_table_map(cbyte* body, Py_ssize_t size, int id_size, tuple mari
     names = fields.get("names") or [""] * n
     unsigned, collation = fields.get("unsigned", {}), {**fields.get("collation", {}), **fields.get("label_collation", {})}
     labels = {**fields.get("sets", {}), **fields.get("enums", {})}
+    geometry = fields.get("geometry", {})
     visible = fields.get("visible") or [True] * n
     columns = tuple(
         Column(
             name=names[i], type=kinds[i][0], meta=kinds[i][1], nullable=nullable[i],
             unsigned=unsigned.get(i, False), collation=collation.get(i, 0), labels=labels.get(i, ()),
-            geometry=fields.get("geometry", {}).get(i, 0), dimension=fields.get("dimension", {}).get(i, 0), visible=visible[i],
+            geometry=geometry.get(i, 0), dimension=fields.get("dimension", {}).get(i, 0), visible=visible[i],
             compressed=unpacked_type(types.at[i]) != types.at[i],
+            declared="geometrycollection" if mariadb and geometry.get(i) == 7 else "",  # MySQL 8 calls it otherwise
         )
         for i in range(n)
     )
