@@ -11,7 +11,8 @@ import pytest
 from deploy.rig.topics import read_committed, topics_like
 from deploy.rig.worker import Instance
 from tests.chaos.kill_loop import finish, hits, positions
-from tests.instances import Figures, MakeInstance
+from tests.instances import Figures, MakeInstance, source_of
+from tests.servers import MysqlFactory
 
 SEED = int(os.environ.get("CHAOS_SEED", "20261123"))
 KILLED = -9
@@ -140,15 +141,59 @@ def killed_in(instance: Instance, phases: tuple[str, ...], seed: int) -> dict[st
 SMALL_PARTS = {"commit": {"max_bytes": "64KiB"}}
 
 
+SERVERS = {
+    "no-gtid": ("mysql-9.7", {"gtid_mode": "OFF", "enforce_gtid_consistency": "OFF"}),
+    "mariadb-11.8": ("mariadb-11.8", {}),
+    "mariadb-10.11": ("mariadb-10.11", {}),
+}
+
+
+@pytest.mark.must_show("5.2")
 @pytest.mark.timeout(300)
-def test_killed_in_phases(make_instance: MakeInstance, figures: Figures) -> None:
-    instance = make_instance("xa", tables=("t",), overrides={"sink": SMALL_PARTS})
-    figures(killed_in(instance, ("held.before_reread@1", "held.mid_reread@1"), SEED))
-    assert total(instance) == len(published(instance))
+@pytest.mark.parametrize("kind", ["no-gtid", "mariadb-11.8", pytest.param("mariadb-10.11", marks=pytest.mark.prove)])
+def test_each_phase_is_read_by_another_process(
+    make_instance: MakeInstance, mysql_server: MysqlFactory, kind: str
+) -> None:
+    """The source crashes between the phases, and the process that reads the second one is killed inside of it."""
+    flavour, options = SERVERS[kind]
+    server = mysql_server(flavour, binlog_row_metadata="FULL", **options)
+    instance = make_instance("xa-phases", source=source_of(server), tables=("t",), overrides={"sink": SMALL_PARTS})
+    at = instance.source.end_of_binlog()
+    instance.start = {"file": at.file, "position": at.offset}
+    database = instance.database
+    instance.source.run(f"CREATE DATABASE {database}")
+    instance.source.run(TABLE, "INSERT INTO t VALUES (1, 'plain')", database=database)
+    large = f"INSERT INTO t {NUMBERS % (LARGE, 100, 90)}"
+    for name, statement in {
+        "small": "INSERT INTO t VALUES (2, 'x')",
+        "large": large,
+        "never": "DELETE FROM t WHERE id = 1",
+    }.items():
+        setting = (
+            "SET max_recursive_iterations = 100000"
+            if instance.source.mariadb
+            else "SET cte_max_recursion_depth = 100000"
+        )
+        instance.source.run(
+            setting, f"XA START '{name}'", statement, f"XA END '{name}'", f"XA PREPARE '{name}'", database=database
+        )
+    finish(instance)
+    held = positions(instance)[-1]["held"]
+    assert [(each["file"], each["gtid"] is None) for each in held] == [(at.file, kind == "no-gtid")] * 3
+    assert [message["data"][0]["id"] for message in published(instance)] == ["1"]
+    server.restart(kill=True)
+    instance.source.run("XA COMMIT 'large'", "XA ROLLBACK 'never'", "XA COMMIT 'small'")
+    worker = instance.run(failpoint="held.mid_reread@3=crash")
+    assert worker.wait(60) == KILLED, worker.said()
+    finish(instance)
+    assert judge(instance) == {"messages": LARGE + 2, "rows": LARGE + 2}
+    assert total(instance) == LARGE + 2
+    assert published(instance)[-1]["data"][0]["id"] == "2"
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(1500)
+@pytest.mark.must_show("5.2")
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 def test_killed_in_each_phase(make_instance: MakeInstance, figures: Figures, delivery: str) -> None:
     instance = make_instance("xa-all", tables=("t",), overrides={"sink": SMALL_PARTS | {"delivery": delivery}})

@@ -13,6 +13,7 @@ import pytest
 from cdcd.binlog.compression import inflate
 from cdcd.binlog.core.native import Decoder, Route
 from cdcd.binlog.position import Position
+from cdcd.binlog.prepared import Prepared
 from cdcd.binlog.spans import Place
 from cdcd.config.start import StartFile
 from cdcd.config.tables import TableFilter
@@ -21,6 +22,7 @@ from cdcd.formats.canal import CANAL_JSON
 from cdcd.formats.plan import Keying
 from cdcd.mysql.dump import BinlogDump
 from cdcd.mysql.dump_request import DumpRequest
+from cdcd.mysql.held_rows import HeldRows
 from cdcd.mysql.scan import own_reader
 from cdcd.mysql.schema import SchemaLookup
 from cdcd.worker.catalog import Catalog
@@ -78,8 +80,9 @@ class Reader:
         start: tuple[str, int],
         *,
         stored: tuple[str, int] | None = None,
+        held: tuple[Prepared, ...] = (),
     ) -> None:
-        """`stored`: the position that was left for `start`; None: goes on."""
+        """`stored`: the position that was left for `start`; None: goes on. `held`: of the position at `start`."""
         uuid = str(server.query("SELECT @@server_uuid")[0][0])
         file, offset = stored or start
         self.memory = SchemaMemory(topic)
@@ -89,7 +92,9 @@ class Reader:
         file, offset = start
         self._lookup = SchemaLookup(endpoint_of(server))
         route = Route("all", 1)
-        self._decoder = decoder = Decoder(lambda _: None, inflate)
+        held_rows = HeldRows(endpoint_of(server), uuid)
+        self._decoder = decoder = Decoder(lambda _: None, inflate, None, held_rows)
+        decoder.hold(held, 1)  # so that they are read again
         catalog = Catalog(
             TableFilter([f"{database}.*"]),
             CANAL_JSON,
@@ -119,6 +124,10 @@ class Reader:
                     self._decoder.forget(*table)
         self._topic.store(self.memory)
         return [row for row in found if row[0]]
+
+    @property
+    def held(self) -> tuple[Prepared, ...]:
+        return self._decoder.held
 
     def close(self) -> None:
         self._lookup.close()
@@ -211,3 +220,41 @@ def read_by_a_stranger(
     except FindingError as error:
         trouble = error
     return [row for row in map(inserted, lines) if row[0]], trouble
+
+
+SWAP = "ALTER TABLE t RENAME COLUMN a TO b, RENAME COLUMN b TO a"
+
+
+@pytest.mark.must_show("5.2")
+@pytest.mark.timeout(60)
+def test_rows_of_an_xa_transaction_have_the_names_of_their_time(minimal: MysqlServer) -> None:
+    """Prepared in one file, committed in another, with a statement between that may be about the table for all its text says."""
+    with minimal.database() as database:
+
+        def tell(*statements: str) -> tuple[str, int]:
+            minimal.run(*statements, database=database)
+            return binlog_end(minimal)
+
+        start = binlog_end(minimal)
+        topic = Topic()
+        tell("CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT)")
+        known = tell("INSERT INTO t VALUES (1, 10, 20)")
+        first = Reader(minimal, database, topic, start)
+        live = read(first, known)
+        xa = ("XA START 'x'", "INSERT INTO t VALUES (2, 11, 21)", "XA END 'x'", "XA PREPARE 'x'")
+        prepared = tell(*xa, "FLUSH BINARY LOGS", "CREATE TABLE u LIKE t")
+        second = Reader(minimal, database, topic, known)
+        live += read(second, prepared)
+        assert [each.file for each in second.held] == [known[0]]
+        place, held = prepared, second.held
+        for statements in (
+            ("XA COMMIT 'x'",),
+            (SWAP, "INSERT INTO t VALUES (3, 22, 12)"),
+            (SWAP, "INSERT INTO t VALUES (4, 13, 23)"),
+        ):
+            end = tell(*statements)
+            live += read(Reader(minimal, database, topic, place, held=held), end)
+            place, held = end, ()
+        told = [("t", {"id": str(n), "a": str(9 + n), "b": str(19 + n)}) for n in (1, 2, 3, 4)]
+        assert [row for row in live if row[0] == "t"] == told
+        assert [row for row in read(Reader(minimal, database, topic, start, stored=end), end) if row[0] == "t"] == told

@@ -32,12 +32,12 @@ def xa(name: str, *statements: str, end: str = "PREPARE") -> list[str]:
     return [f"XA START '{name}'", *statements, f"XA END '{name}'", last]
 
 
-def published(server: MysqlServer, database: str, start: Start) -> list[dict[str, Any]]:
-    """Row messages of one database from `start` to the present end of the binlog."""
+def published(server: MysqlServer, database: str, start: Start, table: str = "*") -> list[dict[str, Any]]:
+    """Row messages of one database, or one table of it, from `start` to the present end of the binlog."""
     lines: list[bytes] = []
     tail = Tail(
         endpoint=endpoint_of(server),
-        tables=TableFilter([f"{database}.*"]),
+        tables=TableFilter([f"{database}.{table}"]),
         start=start,
         template=CANAL_JSON,
         until_end=True,
@@ -66,10 +66,14 @@ FLAVOURS: dict[str, tuple[str, dict[str, str]]] = {
     "gtid": ("mysql-9.7", {}),
     "no-gtid": ("mysql-9.7", {"gtid_mode": "OFF", "enforce_gtid_consistency": "OFF"}),
     "mariadb": ("mariadb-11.8", {}),
+    "mariadb-10.11": ("mariadb-10.11", {}),
 }
+IN_EVERY_TEST = ("gtid", "no-gtid", "mariadb")
 
 
-@pytest.fixture(params=FLAVOURS)
+@pytest.fixture(
+    params=[pytest.param(each, marks=[] if each in IN_EVERY_TEST else pytest.mark.prove) for each in FLAVOURS]
+)
 def server(request: pytest.FixtureRequest, mysql_server: MysqlFactory) -> MysqlServer:
     flavour, options = FLAVOURS[request.param]
     made = mysql_server(flavour, binlog_row_metadata="FULL", **options)
@@ -161,6 +165,88 @@ def test_larger_than_what_is_kept_in_memory(
     messages = published(server, database, start)
     assert len(messages) == 18_000
     assert state(messages) == selected(server, database)
+
+
+XIDS = (
+    "X'00ff27c3',X'8000',2147483647",
+    "'a','bc'",
+    "'ab','c'",
+    "'ab','cd',7",
+    "'it''s; \\\\ x','',0",
+    "REPEAT",
+)
+"""Bytes that are no text, one text cut in two ways, another format, quotes, and all 64 + 64 bytes."""
+
+
+def test_xids_of_all_sorts(server: MysqlServer, database: str, session: Callable[..., None]) -> None:
+    """Five are prepared at once; which one is committed is told by every byte of its name."""
+    start = beginning(server)
+    session(TABLE)
+    names = [f"'{'g' * 64}','{'b' * 64}'" if name == "REPEAT" else name for name in XIDS]
+    for number, name in enumerate(names):
+        session(f"XA START {name}", f"INSERT INTO t VALUES ({number}, 'x')", f"XA END {name}", f"XA PREPARE {name}")
+    for number in (3, 0, 4, 1, 5, 2):
+        session(f"XA {'ROLLBACK' if number == 2 else 'COMMIT'} {names[number]}")
+    assert [int(message["data"][0]["id"]) for message in published(server, database, start)] == [3, 0, 4, 1, 5]
+    assert sorted(selected(server, database)) == [0, 1, 3, 4, 5]
+
+
+def test_rows_of_some_tables(server: MysqlServer, database: str, session: Callable[..., None]) -> None:
+    start = beginning(server)
+    session(TABLE, "CREATE TABLE u LIKE t")
+    both = ["INSERT INTO u VALUES (1, 'u')", "INSERT INTO t VALUES (1, 't')"]
+    both += ["UPDATE u SET v = 'w' WHERE id = 1", "DELETE FROM u WHERE id = 1"]
+    session(*xa("both", *both))
+    session(*xa("other", "INSERT INTO u VALUES (2, 'u')"))
+    session("XA COMMIT 'other'", "XA COMMIT 'both'")
+    assert [message["data"][0] for message in published(server, database, start, "t")] == [{"id": "1", "v": "t"}]
+    assert [message["type"] for message in published(server, database, start, "u")] == [
+        "INSERT",
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+    ]
+
+
+def test_nothing_to_publish(server: MysqlServer, database: str, session: Callable[..., None]) -> None:
+    """Servers log some of these, and some only by half; MariaDB ends those without changes by itself."""
+    start = beginning(server)
+    session(TABLE, "INSERT INTO t VALUES (1, 'a')")
+    for name, statement in {"empty": "DO 1", "read": "SELECT * FROM t", "same": "UPDATE t SET v = v"}.items():
+        session(*xa(name, statement))
+        with suppress(pymysql.err.Error):
+            session(f"XA COMMIT '{name}'")
+    session(
+        "SET SESSION sql_log_bin = OFF", *xa("secret", "INSERT INTO t VALUES (2, 'not logged')"), "XA COMMIT 'secret'"
+    )
+    assert [message["data"][0]["id"] for message in published(server, database, start)] == ["1"]
+
+
+def test_prepared_without_binlog(server: MysqlServer, database: str, session: Callable[..., None]) -> None:
+    """MariaDB logs the commit of what it did not log. Whether its rows are lost, or only never were there, cannot be told."""
+    start = beginning(server)
+    session(TABLE, "SET SESSION sql_log_bin = OFF", *xa("secret", "INSERT INTO t VALUES (2, 'not logged')"))
+    session("XA COMMIT 'secret'")
+    if "mariadb" not in server.flavour:
+        assert published(server, database, start) == []
+        return
+    with pytest.raises(FindingError) as refused:
+        published(server, database, start)
+    assert refused.value.finding.code == "xa-unknown"
+
+
+@pytest.mark.prove
+def test_a_table_with_prepared_rows_cannot_be_changed(
+    server: MysqlServer, database: str, session: Callable[..., None]
+) -> None:
+    """Neither after the session's end nor after a crash: names of columns are the same at both phases."""
+    session(TABLE, *xa("open", "INSERT INTO t VALUES (1, 'x')"))
+    for crash in (False, True):
+        if crash:
+            server.restart(kill=True)
+        for ddl in ("ALTER TABLE t RENAME COLUMN v TO w", "RENAME TABLE t TO u", "DROP TABLE t", "TRUNCATE TABLE t"):
+            with pytest.raises(pymysql.err.OperationalError, match="Lock wait timeout"):
+                session("SET SESSION lock_wait_timeout = 1", "SET SESSION innodb_lock_wait_timeout = 1", ddl)
 
 
 def test_prepared_before_reading_began(server: MysqlServer, database: str, session: Callable[..., None]) -> None:
