@@ -68,8 +68,12 @@ def follow(instance: Instance) -> Worker:
 
 
 def rows(instance: Instance, kafka: KafkaServer, table: str) -> list[dict[str, str]]:
+    """What is published of a table, by its key."""
     topics = topics_like(kafka.bootstrap, f"rows.{instance.name}.{table}")
-    return [json.loads(record.value)["data"][0] for record in read_committed(kafka.bootstrap, topics)] if topics else []
+    found = (
+        [json.loads(record.value)["data"][0] for record in read_committed(kafka.bootstrap, topics)] if topics else []
+    )
+    return sorted(found, key=lambda row: str(row["id"]))
 
 
 def test_what_is_said(instance: Instance, kafka: KafkaServer, figures: Figures) -> None:
@@ -100,9 +104,8 @@ def test_it_begins_anew_behind_the_place(instance: Instance, server: MysqlServer
     assert kind == "Gtid"
     uuid, number = gtid.split("'")[1].split(":")
     instance.start = {"gtid_set": f"{uuid}:1-{number}"}
-    AdminClient({"bootstrap.servers": kafka.bootstrap}).delete_topics([instance.position_topic])[
-        instance.position_topic
-    ].result(30)
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    admin.delete_topics([instance.position_topic])[instance.position_topic].result(30)
     until(lambda: not topics_like(kafka.bootstrap, instance.position_topic), "the topic is gone")
     follow(instance)
     assert (rows(instance, kafka, "u"), rows(instance, kafka, "t")) == (U, T)

@@ -458,7 +458,7 @@ def test_names_from_a_file(tmp_path: Path) -> None:
     [
         ((), "it does not have that table"),
         (COLUMNS[:3], "the binlog has 4 columns, the table has 3"),
-        ((COLUMNS[0].replace("int", "bigint"), *COLUMNS[1:]), "binlog column 1 is INT null, the table has BIGINT null"),
+        ((COLUMNS[0].replace("int", "bigint"), *COLUMNS[1:]), "binlog column 1 is INT, the table has BIGINT"),
     ],
 )
 def test_a_file_with_another_table(tmp_path: Path, lines: tuple[str, ...], why: str) -> None:
