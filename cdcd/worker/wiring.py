@@ -133,6 +133,7 @@ class Wiring:
         else:
             decoder.hold(start.held, TORN_BYTES)  # so that faults also strike where rows are read again
         lookup = SchemaLookup(held.endpoint, self._stop.proceed, self._wanted)
+        self._memory.oldest_file = lookup.oldest_file
         names = RememberedNames(self._memory, lookup, lambda: Place(*decoder.reading))
         decoder.seq = held.seq
         if start.gtid_set is not None:

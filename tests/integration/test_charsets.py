@@ -8,6 +8,8 @@ import pytest
 from cdcd.binlog.charsets import UNMAPPED, Charset, charset_of
 from tests.servers import MysqlServer
 
+pytestmark = pytest.mark.must_show("5.1")
+
 # Where cdcd differs: Python's euc_jp has an ASCII tilde for the wave of JIS X 0212.
 KNOWN = {("eucjpms", "8fa2b7")}
 

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from cdcd.binlog.core.native import END, Decoder, Plan, Route
 from cdcd.binlog.schema import TableSchema
 from cdcd.formats.canal import CANAL_JSON
@@ -9,6 +11,8 @@ from cdcd.formats.plan import Keying, compile_plan
 from cdcd.mysql.dump_request import DumpRequest
 from tests.reading import binlog_end, endpoint_of, opened, read_to_end
 from tests.servers import MysqlServer
+
+pytestmark = pytest.mark.must_show("5.1")
 
 
 def test_invalid_text_is_replaced_and_counted(mysql: MysqlServer, database: str) -> None:

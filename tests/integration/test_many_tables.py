@@ -9,16 +9,12 @@ import pytest
 from deploy.rig.topics import read_committed
 from deploy.rig.worker import Instance, Worker
 from tests.instances import Figures, MakeInstance, source_of
-from tests.servers import KafkaServer, MysqlFactory, MysqlServer
+from tests.reading import binlog_end
+from tests.servers import KafkaServer, MysqlServer
 
 PEAK_MB = 200
 """Resident, of the worker (design.md section 5)."""
 ROWS_EACH = 3
-
-
-@pytest.fixture(scope="module")
-def minimal(mysql_server: MysqlFactory) -> MysqlServer:
-    return mysql_server(binlog_row_metadata="MINIMAL")
 
 
 def make_tables(server: MysqlServer, database: str, count: int) -> None:
@@ -65,7 +61,8 @@ def check(kafka: KafkaServer, instance: Instance, count: int, rows: int) -> None
 
 
 def run(instance: Instance, minimal: MysqlServer, kafka: KafkaServer, count: int) -> dict[str, Any]:
-    instance.start = {"gtid_set": instance.source.executed()}
+    file, position = binlog_end(minimal)
+    instance.start = {"file": file, "position": position}
     instance.overrides["sink"] = {"topic": "rows.{instance}"}
     make_tables(minimal, instance.database, count)
     figures: dict[str, Any] = {"tables": count}

@@ -1,5 +1,6 @@
 """What is remembered of names, and where it holds: over take-overs, orders to go back, other servers and a binlog begun anew."""
 
+import json
 from typing import Any, cast
 
 import pytest
@@ -8,7 +9,7 @@ from cdcd.binlog.position import Position
 from cdcd.binlog.spans import Place
 from cdcd.binlog.touching import Change, Table
 from cdcd.errors import FindingError
-from cdcd.worker.memory import MOST_FILES, SchemaMemory
+from cdcd.worker.memory import SchemaMemory
 from tests.memory import MemorySink
 
 A, B = "a" * 36, "b" * 36
@@ -60,8 +61,15 @@ class Life:
         self.memory.store(sink, self.partitions)
         sink.checkpoint(cast(Any, None))
         for _, key, value in sink.kept:
-            assert value is not None
-            self.topic.facts[key] = value
+            if value is None:
+                del self.topic.facts[key]
+            else:
+                self.topic.facts[key] = value
+        return self
+
+    def entered(self, place: Place, oldest: int) -> "Life":
+        self.memory.oldest_file = lambda: at(0, oldest).file
+        self.memory.entered(place.file, place.created)
         return self
 
     def learn(self, place: Place, definition: bytes, table: Table = T) -> "Life":
@@ -240,13 +248,50 @@ def test_positions_that_were_deleted_by_hand(altered: Life) -> None:
     assert altered.known(at(390)) is None
 
 
-def test_many_files(life: Life) -> None:
-    life.learn(at(100), OLD)
-    for file in range(2, MOST_FILES + 10):
-        life.memory.entered(f"binlog.{file:06}", 1000 + file)
-    life.commit().take_over(A, stored(50, MOST_FILES + 9))
-    assert life.known(at(100)) is None
-    assert life.known(at(100, file=MOST_FILES + 9)) == OLD
+def test_purged_files_are_forgotten(altered: Life) -> None:
+    """Old names end in the first file; new ones hold from there on, in all that follow."""
+    for file in range(2, 12):
+        altered.entered(at(4, file), oldest=max(1, file - 5))
+    altered.commit()
+    [stretch, *spans] = altered.topic.facts.values()
+    assert list(json.loads(stretch)["files"]) == [f"binlog.{file:06}" for file in range(6, 12)]
+    assert [json.loads(span)["definition"] for span in spans] == [json.loads(NEW)]
+    altered.take_over(A, stored(50, 11))
+    assert altered.known(at(100)) is None
+    assert altered.known(at(100, file=6)) == NEW
+    assert altered.known(at(100, file=11)) == NEW
+
+
+def test_what_ends_in_a_file_that_is_there_stays(altered: Life) -> None:
+    altered.entered(at(4, file=2), oldest=1).commit().take_over(A, stored(400), continues=False)
+    assert altered.known(at(150)) == OLD
+
+
+def test_a_former_reading_is_forgotten_with_its_files(altered: Life) -> None:
+    """Its spans without an end held to where it ended."""
+    altered.take_over(A, stored(400), continues=False).learn(at(5, file=3), NEW)
+    assert len(altered.commit().topic.facts) == 5, "two stretches"
+    altered.entered(at(4, file=4), oldest=2).commit()
+    assert {json.loads(key).get("stretch") or tuple(json.loads(key)["start"]) for key in altered.topic.facts} == {
+        2,
+        (2, "binlog.000003", 5),
+    }
+    assert altered.take_over(A, stored(9, 4)).known(at(10, file=4)) == NEW
+
+
+def test_what_another_server_holds_is_not_forgotten(altered: Life) -> None:
+    """Which files that one still has is not known here; what was carried over from it is needed here."""
+    altered.take_over(B, stored(400)).entered(at(4, file=9), oldest=8).entered(at(4, file=10), oldest=9).commit()
+    assert altered.known(at(77, file=10)) == NEW
+    altered.take_over(A, stored(80, 10, B), continues=False)
+    assert (altered.known(at(150)), altered.ddl(at(200)).known(at(350))) == (OLD, NEW)
+
+
+def test_a_way_back_over_another_server(altered: Life) -> None:
+    """What holds now was learnt in files that are gone by now: it is needed all the same."""
+    altered.take_over(B, stored(400)).entered(at(4, file=9), oldest=9).take_over(A, stored(70, 9, B))
+    altered.entered(at(4, file=5), oldest=5).commit()
+    assert altered.take_over(A, stored(70, 5)).known(at(99, file=5)) == NEW
 
 
 @pytest.mark.parametrize(
