@@ -504,6 +504,7 @@ def _of_mariadb() -> list[Case]:
         # The server writes more digits than a float has.
         case("VECTOR(3)", vectors, "VEC_ToText(c)", "mariadb-11", floats_of_list),
         case("VARBINARY(12)", vectors, BASE64, "mariadb-11"),
+        case("YEAR(2)", ("0", "'00'", "1", "69", "70", "99", "2024"), "IF(c < 70, 2000, 1900) + c"),
         case("TIMESTAMP", late, only="mariadb-11"),
         case("TIMESTAMP(6)", later, only="mariadb-11"),
         case("JSON", ('\'{"b": 1, "a":[1,2]}\'', "'null'")),
