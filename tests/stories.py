@@ -247,6 +247,12 @@ OF_MARIADB: dict[str, tuple[Step, ...]] = {
         "ALTER TABLE IF EXISTS t RENAME COLUMN IF EXISTS y TO x",
         Row("t", "3, 12, 22", 3),
     ),
+    "set statement": (
+        _AB,
+        _FIRST,
+        "SET STATEMENT max_statement_time = 100 FOR ALTER TABLE t RENAME COLUMN a TO c",
+        Row("t", "2, 11, 21", 2),
+    ),
 }
 _UNKNOWN_TO: dict[str, set[str]] = {
     # No ALGORITHM=INSTANT; with GTIDs no CREATE TABLE ... SELECT.

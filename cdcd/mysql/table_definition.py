@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, replace
+from sys import intern
 from typing import Any
 
 import orjson
@@ -104,7 +105,8 @@ def _members(column: Column) -> dict[str, Any]:
 
 def _column_of(members: dict[str, Any]) -> Column:
     labels = read_labels(members["declared"]) if members["type"] in {_ENUM, _SET} else ()
-    return Column(**members, labels=labels)
+    # Thousands of tables have few types.
+    return Column(**{**members, "declared": intern(members.get("declared", ""))}, labels=labels)
 
 
 def with_periods(definition: TableDefinition) -> TableDefinition:
