@@ -297,7 +297,9 @@ def test_rows_of_an_xa_transaction_have_the_names_of_their_time(minimal: MysqlSe
         first = Reader(minimal, database, topic, start)
         live = read(first, known)
         xa = ("XA START 'x'", "INSERT INTO t VALUES (2, 11, 21)", "XA END 'x'", "XA PREPARE 'x'")
-        prepared = tell(*xa, "FLUSH BINARY LOGS", "CREATE TABLE u LIKE t")
+        # The files are told apart by the second in which they were made.
+        next_second = "DO SLEEP(1.001 - MICROSECOND(NOW(6)) / 1000000)"
+        prepared = tell(*xa, next_second, "FLUSH BINARY LOGS", "CREATE TABLE u LIKE t")
         second = Reader(minimal, database, topic, known)
         live += read(second, prepared)
         assert [each.file for each in second.held] == [known[0]]
