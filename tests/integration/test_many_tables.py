@@ -72,7 +72,10 @@ def begin(instance: Instance, server: MysqlServer, count: int) -> None:
 
 
 def run(instance: Instance, server: MysqlServer, kafka: KafkaServer, count: int, rows: int) -> dict[str, Any]:
-    """`rows` of each table are read twice over: their names are looked up, and then remembered."""
+    """`rows` of each table are read twice over: their names are looked up, and then remembered.
+
+    Each reading is a new process, which has to plan every table once: `rows_per_second` has that in it.
+    """
     begin(instance, server, count)
     insert(server, instance.database, count, range(rows))
     looked_up, first_mb = follow(instance)
