@@ -33,7 +33,9 @@ cdef tuple read_metadata(Cursor* c, int kind, bint mariadb):
     if kind == T_NEWDECIMAL:
         return kind, p[0] << 8 | p[1]
     if kind != T_STRING:
-        return kind, load_u16(p) - packed
+        if load_u16(p) < packed:
+            raise ShortRead("a compressed column of no bytes")
+        return kind, <int>load_u16(p) - packed
     if p[0] in (T_ENUM, T_SET):
         return p[0], p[1]
     # A CHAR over 255 bytes hides bits 8 and 9 of its length, inverted, in bits 4 and 5 of the type.
