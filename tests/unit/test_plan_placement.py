@@ -288,8 +288,8 @@ def test_what_fails_and_has_to_stay_keeps_its_place_on_a_full_server() -> None:
     fleet = Fleet("a")
     fleet.alter("a", max_instances=1)
     fleet.run("failing", "a", 0.1)
-    fleet.add("new", 0.9)
+    fleet.add("another")
     fleet.fail("failing", "a", "source-lost", "retry")
     fleet.plan()
     assert fleet.where("failing") == ("a", None)
-    assert "new" not in fleet.schedule
+    assert "another" not in fleet.schedule
