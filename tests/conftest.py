@@ -57,6 +57,12 @@ def mysql(stacks: Stacks) -> MysqlServer:
 
 
 @pytest.fixture(scope="session")
+def minimal(stacks: Stacks) -> MysqlServer:
+    """The MySQL server with binlog_row_metadata=MINIMAL that all tests share, under the same rules."""
+    return stacks.mysql(binlog_row_metadata="MINIMAL")
+
+
+@pytest.fixture(scope="session")
 def mysql56(stacks: Stacks) -> MysqlServer:
     """The MySQL 5.6 server that all tests share: no test may stop it or change its global settings."""
     return stacks.mysql("mysql-5.6")
@@ -72,30 +78,6 @@ def mariadb(stacks: Stacks) -> MariadbFactory:
 def each_mysql(stacks: Stacks, request: pytest.FixtureRequest) -> MysqlServer:
     """The shared server of each flavour in turn; `server.flavour` tells which."""
     return stacks.mysql(request.param)
-
-
-_METADATA = (
-    ("mysql-9.7", "FULL"),
-    ("mysql-9.7", "MINIMAL"),
-    ("mysql-5.6", ""),
-    *(
-        (f"mariadb-{version}", metadata)
-        for version in ("10.5", "10.11", "11.8")
-        for metadata in ("FULL", "MINIMAL", "NO_LOG")
-    ),
-)
-
-
-@pytest.fixture(scope="module", params=_METADATA, ids=["-".join(filter(None, each)) for each in _METADATA])
-def each_metadata(stacks: Stacks, request: pytest.FixtureRequest) -> Iterator[MysqlServer]:
-    """A server of each flavour with each `binlog_row_metadata` it knows, one after the other; a module's own."""
-    del stacks  # asked for its sweep
-    flavour, metadata = request.param
-    made = Stacks()
-    try:
-        yield made.mysql(flavour, **({"binlog_row_metadata": metadata} if metadata else {}))
-    finally:
-        made.destroy()
 
 
 @pytest.fixture(scope="session")

@@ -81,8 +81,8 @@ class Heard:
                 return
 
 
-def a_decoder(catalog: Callable[[TableSchema], Plan | None] | None = None, **options: bytes) -> Decoder:
-    return Decoder(Catalog() if catalog is None else catalog, inflate, **options)
+def a_decoder(catalog: Callable[[TableSchema], Plan | None] | None = None, id_prefix: bytes | None = None) -> Decoder:
+    return Decoder(Catalog() if catalog is None else catalog, inflate, id_prefix)
 
 
 def hear(data: "bytes | Dump | Iterable[bytes]", decoder: Decoder | None = None, limit: int = 1 << 20) -> Heard:

@@ -121,6 +121,30 @@ def updated(*names: str) -> bytes:
     return bytes([12, len(names)]) + b"".join(name.encode() + b"\0" for name in names)
 
 
+def xid(name: str, format_id: int = 1) -> str:
+    """As the source writes it in XA statements."""
+    return f"X'{name.encode().hex()}',X'',{format_id}"
+
+
+def prepare(name: str, *, one_phase: bool = False, format_id: int = 1) -> Event:
+    """XA_PREPARE (38): one phase, format id, lengths of gtrid and bqual, both."""
+    return XA_PREPARE, struct.pack("<?III", one_phase, format_id, len(name), 0) + name.encode()
+
+
+def prepared(name: str, *changes: Event, one_phase: bool = False) -> tuple[Event, ...]:
+    """An XA transaction up to the end of its first phase, or of its only one."""
+    end = prepare(name, one_phase=one_phase)
+    return query(f"XA START {xid(name)}", ""), *changes, query(f"XA END {xid(name)}", ""), end
+
+
+def xa_commit(name: str) -> Event:
+    return query(f"XA COMMIT {xid(name)}", "")
+
+
+def xa_rollback(name: str) -> Event:
+    return query(f"XA ROLLBACK {xid(name)}", "")
+
+
 BEGIN: Event = query("BEGIN", "")
 COMMIT: Event = (XID, struct.pack("<Q", 99))
 

@@ -12,6 +12,7 @@ from cdcd.mysql.connection import Endpoint, Tls
 from cdcd.mysql.dump import BinlogDump
 from cdcd.mysql.dump_request import DumpRequest, Reader
 from cdcd.mysql.scan import own_reader
+from deploy.stack.mysql import NEWEST
 from tests.servers import MysqlServer
 
 
@@ -61,5 +62,5 @@ def executed(server: MysqlServer) -> GtidSet:
 
 
 def binlog_end(server: MysqlServer) -> tuple[str, int]:
-    row = server.query("SHOW BINARY LOG STATUS")[0]
+    row = server.query("SHOW BINARY LOG STATUS" if server.flavour == NEWEST else "SHOW MASTER STATUS")[0]
     return row[0], row[1]

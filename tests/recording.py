@@ -25,7 +25,7 @@ def recorded() -> bytes:
 def every_type() -> list[str]:
     """A table for each type: inserted, changed, deleted."""
     statements = []
-    for i, case in enumerate(CORPUS):
+    for i, case in enumerate(case for case in CORPUS if case.on("mysql-9")):
         values = [f"({row}, {value})" for row, value in enumerate((*case.values[:12], "NULL"))]
         statements += [
             f"CREATE TABLE t{i} (id INT PRIMARY KEY, c {case.type} NULL)",

@@ -3,12 +3,15 @@
 What is expected is the server's own SELECT right after each row was written.
 """
 
+import re
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from pymysql.cursors import DictCursor
 
 from tests.servers import MysqlServer
+from tests.waiting import until
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,14 @@ class Row:
     copies: tuple[str, ...] = ()
 
 
-Step = str | Row
+@dataclass(frozen=True)
+class Meanwhile:
+    """A statement of another session, which has to wait for a lock of this one; it goes on after UNLOCK TABLES."""
+
+    sql: str
+
+
+Step = str | Row | Meanwhile
 Published = tuple[str, dict[str, str | None]]
 """(table, values by column name) of an inserted row."""
 
@@ -37,8 +47,10 @@ GH_OST: tuple[Step, ...] = (
     "INSERT /* gh-ost */ INTO `{db}`.`_t_gho` (id, b, a) SELECT id, a, b FROM `{db}`.`t` LOCK IN SHARE MODE",
     Row("_t_gho", "", 1),
     Row("_t_gho", "", 2),
+    "LOCK /* gh-ost */ TABLES `{db}`.`t` WRITE, `{db}`.`_t_del` WRITE",
+    Meanwhile("RENAME /* gh-ost */ TABLE `{db}`.`t` TO `{db}`.`_t_del`, `{db}`.`_t_gho` TO `{db}`.`t`"),
     "DROP /* gh-ost */ TABLE IF EXISTS `{db}`.`_t_del`",
-    "RENAME /* gh-ost */ TABLE `{db}`.`t` TO `{db}`.`_t_del`, `{db}`.`_t_gho` TO `{db}`.`t`",
+    "UNLOCK TABLES",
     Row("t", "3, 12, 22", 3),
     "DROP /* gh-ost */ TABLE IF EXISTS `{db}`.`_t_del`",
     Row("t", "4, 13, 23", 4),
@@ -143,7 +155,7 @@ STORIES: dict[str, tuple[Step, ...]] = {
     "comments": (
         "/* a */ CREATE # TABLE nothing\n TABLE/**/t -- of course\n (id INT PRIMARY KEY, a INT /* b INT */, b INT COMMENT 'ALTER TABLE t DROP b')",
         _FIRST,
-        "/*!50100 ALTER TABLE */ /* RENAME */ `t` /*!80000 RENAME COLUMN a */ TO c",
+        "/*!50100 ALTER TABLE */ /* RENAME */ `t` /*!50600 CHANGE a */ c INT",
         Row("t", "2, 11, 21", 2),
         "-- DROP TABLE t\nALTER\tTABLE\n`{db}` . `t` /**/ RENAME COLUMN b TO a",
         Row("t", "3, 12, 22", 3),
@@ -226,27 +238,83 @@ STORIES: dict[str, tuple[Step, ...]] = {
 }
 
 
+OF_MARIADB: dict[str, tuple[Step, ...]] = {
+    "create or replace": (
+        _AB,
+        _FIRST,
+        "CREATE OR REPLACE TABLE t (id INT PRIMARY KEY, y INT, z INT)",
+        Row("t", "2, 11, 21", 2),
+        "ALTER TABLE IF EXISTS t RENAME COLUMN IF EXISTS y TO x",
+        Row("t", "3, 12, 22", 3),
+    ),
+    "set statement": (
+        _AB,
+        _FIRST,
+        "SET STATEMENT max_statement_time = 100 FOR ALTER TABLE t RENAME COLUMN a TO c",
+        Row("t", "2, 11, 21", 2),
+    ),
+}
+_UNKNOWN_TO: dict[str, set[str]] = {
+    # No ALGORITHM=INSTANT; with GTIDs no CREATE TABLE ... SELECT.
+    "mysql-5.6": {"add column at once", "create as select"},
+}
+_RENAME_COLUMN = re.compile(r"RENAME COLUMN (\S+) TO ([^\s,]+)")
+
+
+def stories_of(flavour: str) -> dict[str, tuple[Step, ...]]:
+    """Those that servers of a flavour (deploy.stack.mysql) can tell."""
+    told = STORIES | (OF_MARIADB if flavour.startswith("mariadb") else {})
+    told = {name: story for name, story in told.items() if name not in _UNKNOWN_TO.get(flavour, ())}
+    if flavour == "mysql-5.6":
+        return {name: tuple(map(_in_old_words, story)) for name, story in told.items()}
+    return told
+
+
+def _in_old_words(step: Step) -> Step:
+    """Columns that stories rename are INT."""
+    return _RENAME_COLUMN.sub(r"CHANGE \1 \2 INT", step) if isinstance(step, str) else step
+
+
 class Teller:
     """Runs a story in one connection, step by step."""
 
     def __init__(self, server: MysqlServer, database: str) -> None:
+        self._server = server
         self._connection = server.connect(database=database, cursorclass=DictCursor, charset="utf8mb4")
         self._database = database
+        self._others = ThreadPoolExecutor()
+        self._waiting: list[Future[None]] = []
         self.expected: list[Published] = []
 
     def tell(self, step: Step) -> None:
-        if isinstance(step, str):
+        if isinstance(step, Row):
+            self._insert(step)
+        elif isinstance(step, Meanwhile):
+            self._begin(step.sql.replace("{db}", self._database))
+        else:
             self._run(step.replace("{db}", self._database))
-            return
-        if step.values:
-            self._run(f"INSERT INTO {step.table} VALUES ({step.values})")
-        for table in (step.table, *step.copies):
-            [row] = self._run(f"SELECT * FROM {table} WHERE id = {step.id}")
-            name = table.strip("`").replace("``", "`")
-            self.expected.append((name, {column: _text(value) for column, value in row.items()}))
+            if step == "UNLOCK TABLES":
+                while self._waiting:
+                    self._waiting.pop().result(30)
 
     def close(self) -> None:
         self._connection.close()
+        self._others.shutdown()
+
+    def _insert(self, row: Row) -> None:
+        if row.values:
+            self._run(f"INSERT INTO {row.table} VALUES ({row.values})")
+        for table in (row.table, *row.copies):
+            [found] = self._run(f"SELECT * FROM {table} WHERE id = {row.id}")
+            name = table.strip("`").replace("``", "`")
+            self.expected.append((name, {column: _text(value) for column, value in found.items()}))
+
+    def _begin(self, sql: str) -> None:
+        self._waiting.append(self._others.submit(self._server.run, sql, database=self._database))
+        waiting = (
+            "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for table metadata lock'"
+        )
+        until(lambda: self._server.query(waiting)[0][0] == len(self._waiting))
 
     def _run(self, sql: str) -> list[dict[str, Any]]:
         with self._connection.cursor() as cursor:

@@ -1,13 +1,18 @@
 """Statements run once by one session, and what is published of them beside what SELECT shows: many small tests share one dump."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from cdcd.binlog.gtid import GtidSet
+from cdcd.config.start import StartGtidSet
+from cdcd.config.tables import TableFilter
+from cdcd.formats.canal import CANAL_JSON
+from cdcd.worker.tail import Tail
 from tests.published import Found, canal, decoded
-from tests.reading import executed
+from tests.reading import endpoint_of, executed
 from tests.recording import dumped
 from tests.servers import MysqlServer
 
@@ -90,3 +95,16 @@ def told(server: MysqlServer, script: Script) -> Iterator[Story]:
         data = dumped(server, known)
         found = decoded(data, canal(database))
         yield Story(server, database, found.messages, known, data, found)
+
+
+@contextmanager
+def told_by_tail(server: MysqlServer, statements: Sequence[str]) -> Iterator[Told]:
+    """The same of a MariaDB, by what `cdcd tail` is made of."""
+    with server.database() as database:
+        [(known,)] = server.query("SELECT @@global.gtid_binlog_pos")
+        server.run(*statements, database=database)
+        lines: list[bytes] = []
+        start = StartGtidSet(gtid_set=known)
+        tail = Tail(endpoint_of(server), TableFilter((f"{database}.*",)), start, CANAL_JSON, until_end=True)
+        tail.run(lines.extend, lambda _: None)
+        yield Told(server, database, [json.loads(line) for line in lines])

@@ -54,7 +54,7 @@ class Charset:
         return b"".join(ord(character).to_bytes(2, sys.byteorder) for character in _characters(self))
 
     def decode(self, raw: bytes) -> tuple[str, bool]:
-        """Text of `raw`, and whether bytes that are none had to become U+FFFD. Not for `binary`."""
+        """Text of `raw`, and whether bytes that are none had to become U+FFFD. Of `binary` only for labels of ENUM and SET."""
         if self.kind == "table":
             text = "".join(_characters(self)[byte] for byte in raw)
             return text, UNMAPPED in text
@@ -131,7 +131,7 @@ def _eucjpms_codes() -> dict[bytes, str]:
 
 
 _CHARSETS = (
-    Charset("binary", 1, ""),
+    Charset("binary", 1, "utf-8"),  # of labels, which are to be text
     Charset("utf8mb4", 4, "utf-8"),
     Charset("utf8mb3", 3, "utf-8"),
     Charset("ucs2", 2, "utf-16-be"),

@@ -9,6 +9,7 @@ import orjson
 
 from cdcd.binlog.gtid import GtidSet, GtidSetError
 from cdcd.binlog.mariadb_gtid import MariadbPosition
+from cdcd.binlog.prepared import Prepared
 from cdcd.errors import Finding, FindingError
 
 VERSION = 1
@@ -40,6 +41,8 @@ class Position:
     """The open transaction (`uuid[:tag]:n`, `domain-server-n`, or `file:offset`), only if part of it is published."""
     rows_done: int = 0
     """Row changes of `txn` that are dealt with, before filters."""
+    held: tuple[Prepared, ...] = ()
+    """XA transactions that are prepared and have not ended; their places are on this server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class PositionRecord:
             "txn": at.txn,
             "rows_done": at.rows_done,
             "seq": self.seq,
-            "held": [],
+            "held": [_prepared_members(each) for each in at.held],
             "partitions": self.partitions,
             "ts_ms": self.ts_ms,
         }
@@ -84,11 +87,9 @@ class PositionRecord:
     @classmethod
     def from_json(cls, data: bytes) -> "PositionRecord":
         """Read a record; nothing in it is guessed or defaulted. Raises PositionRecordError."""
-        fields = _Fields(data)
+        fields = _Fields.parse(data)
         if fields.integer("v") != VERSION:
             _newer(f"has version {fields.integer('v')}, this cdcd knows version {VERSION}")
-        if fields.of("held", list):
-            _newer("holds prepared XA transactions, which this cdcd cannot go on with")
         return cls(
             epoch=fields.integer("epoch"),
             nonce=fields.of("nonce", str),
@@ -117,6 +118,17 @@ def coordinate(file: str, offset: int) -> tuple[int, int]:
     return file_number(file), offset
 
 
+def _prepared_members(prepared: Prepared) -> dict[str, Any]:
+    return {
+        "xid": prepared.xid,
+        "gtid": prepared.gtid,
+        "file": prepared.file,
+        "offset": prepared.offset,
+        "created": prepared.created,
+        "since_ms": prepared.since_ms,
+    }
+
+
 def _newer(what: str) -> NoReturn:
     raise PositionRecordError(
         Finding(
@@ -142,14 +154,17 @@ def _damaged(what: str) -> NoReturn:
 class _Fields:
     """The members of a JSON object, each asked for by name and type."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, members: object, what: str = "it") -> None:
+        if not isinstance(members, dict):
+            _damaged(f"{what} is no JSON object")
+        self._members: dict[str, Any] = members
+
+    @classmethod
+    def parse(cls, data: bytes) -> "_Fields":
         try:
-            members = orjson.loads(data)
+            return cls(orjson.loads(data))
         except orjson.JSONDecodeError as error:
             _damaged(f"it is no JSON ({error})")
-        if not isinstance(members, dict):
-            _damaged("it is no JSON object")
-        self._members: dict[str, Any] = members
 
     def of(self, name: str, *kinds: type[_Kind]) -> _Kind:
         if name not in self._members:
@@ -181,6 +196,21 @@ class _Fields:
             end_offset=self.integer("end_offset"),
             txn=txn,
             rows_done=rows_done,
+            held=self._held(),
+        )
+
+    def _held(self) -> tuple[Prepared, ...]:
+        each = [_Fields(members, "one of held") for members in self.of("held", list)]
+        return tuple(
+            Prepared(
+                xid=fields.of("xid", str),
+                gtid=fields.of("gtid", str, NoneType),
+                file=fields.of("file", str),
+                offset=fields.integer("offset"),
+                created=fields.integer("created"),
+                since_ms=fields.integer("since_ms"),
+            )
+            for fields in each
         )
 
     def _gtid_set(self) -> Gtids | None:

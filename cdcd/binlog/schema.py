@@ -38,7 +38,7 @@ class Column:
     dimension: int = 0
     visible: bool = True
     declared: str = ""
-    """COLUMN_TYPE of information_schema where it was read; the binlog does not carry it."""
+    """COLUMN_TYPE of information_schema where it was read, as the binlog does not carry it; or how the server spells the type."""
     compressed: bool = False
     """MariaDB's COMPRESSED: `type` and `meta` are those of the column without it."""
     form: Form = ""

@@ -54,13 +54,12 @@ class Stretch:
         """Reading has come to this file; False if that is one of another history than the stretch's."""
         return self.files.setdefault(file, created) == created
 
-    def trimmed(self, most: int) -> "Stretch":
-        """Without its oldest files, if there are more than `most`."""
-        kept = sorted(self.files, key=file_number)[-most:]
+    def since(self, oldest: str) -> "Stretch":
+        """Without the files before `oldest`; its start counts as in that."""
+        kept = {name: created for name, created in self.files.items() if file_number(name) >= file_number(oldest)}
         if len(kept) == len(self.files) or self.start is None:
             return self
-        start = self.start if self.start[0] in kept else (kept[0], 0)
-        return replace(self, start=start, files={name: self.files[name] for name in kept})
+        return replace(self, start=max(self.start, (oldest, 0), key=lambda place: coordinate(*place)), files=kept)
 
 
 Point = tuple[int, str, int]
@@ -149,11 +148,57 @@ class Spans:
 
     def farthest(self, number: int) -> tuple[str, int] | None:
         """The last place in a stretch that any span names: up to there it was read."""
-        spans = (span for spans in self._by_table.values() for span in spans)
         points = [
-            point for span in spans for point in (span.start, span.end) if point is not None and point[0] == number
+            point
+            for span in self._all()
+            for point in (span.start, span.end)
+            if point is not None and point[0] == number
         ]
         return max(points, key=_order)[1:] if points else None
+
+    def forget(self, server_uuid: str, oldest: str) -> tuple[list[Span], list[int]]:
+        """Take out, and give, the spans and numbers of stretches that hold only for events in this server's files before
+        `oldest`, which it has purged.
+        """
+        gone = [span for span in self._all() if self._purged_with(span, server_uuid, oldest)]
+        for span in gone:
+            self._by_table[span.table].remove(span)
+            if not self._by_table[span.table]:
+                del self._by_table[span.table]
+        used = {number for span in self._all() for number in range(span.start[0], self._last(span)[0] + 1)}
+        newest = max(self.stretches, default=0)
+        passed = [
+            number
+            for number, stretch in self.stretches.items()
+            if number not in used and number != newest and _purged(stretch, server_uuid, oldest)
+        ]
+        for number in passed:
+            del self.stretches[number]
+        return gone, passed
+
+    def _all(self) -> Iterator[Span]:
+        return (span for spans in self._by_table.values() for span in spans)
+
+    def _purged_with(self, span: Span, server_uuid: str, oldest: str) -> bool:
+        last, file = self._last(span)
+        before = (self.stretches[number] for number in range(span.start[0], last) if number in self.stretches)
+        final = self.stretches.get(last)
+        return (
+            all(_purged(stretch, server_uuid, oldest) for stretch in before)
+            and (final is None or final.server_uuid == server_uuid)
+            and file is not None
+            and file_number(file) < file_number(oldest)
+        )
+
+    def _last(self, span: Span) -> tuple[int, str | None]:
+        """Stretch and file in which it ends; no file while that is being read."""
+        if span.end is not None:
+            return span.end[:2]
+        number = span.start[0]
+        while number + 1 in self.stretches and self.stretches[number + 1].carries:
+            number += 1
+        stretch = self.stretches.get(number)
+        return number, stretch.end[0] if stretch is not None and stretch.end is not None else None
 
     def _start(self, span: Span, server_uuid: str) -> Place | None:
         number, file, offset = span.start
@@ -167,3 +212,9 @@ class Spans:
         return start <= number and all(
             each in self.stretches and self.stretches[each].carries for each in range(start + 1, number + 1)
         )
+
+
+def _purged(stretch: Stretch, server_uuid: str, oldest: str) -> bool:
+    if stretch.server_uuid != server_uuid or stretch.end is None:
+        return False
+    return file_number(stretch.end[0]) < file_number(oldest)

@@ -13,10 +13,14 @@ _QUOTED = re.compile(
     r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+"|`[^`]*+`|/\*(?!M?!).*?\*/|--[^\n]*|\#[^\n]*""", re.DOTALL
 )
 
+_FOR = re.compile(r"\bFOR\b", re.IGNORECASE)
+
 _ACCOUNT_OBJECTS = frozenset({"USER", "ROLE", "SERVER"})  # a server's OPTIONS hold a password
 _DDL = frozenset({"CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"})
 # A SELECT is logged only for a stored function that changes rows (MySQL manual, "Stored Program Binary Logging").
-_DML = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "CALL", "DO", "SELECT"})
+_DML = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "CALL", "DO", "SELECT", "VALUES"})
+# ANALYZE TABLE; any other ANALYZE is MariaDB's of a statement, which it executes.
+_ANALYZE_TABLE = frozenset({"TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"})
 
 
 class StatementClass(Enum):
@@ -32,8 +36,11 @@ class StatementClass(Enum):
 
 
 def first_words(sql: str, n: int = 3) -> tuple[str, ...]:
-    """The first `n` words, upper case, comments skipped; the content of /*! ... */ counts, as the server executes it."""
-    at = 0
+    """The first `n` words, upper case, comments skipped; the content of /*! ... */ counts, as the server executes it.
+
+    Of MariaDB's SET STATEMENT ... FOR, which is logged with what it stands before, those of the latter.
+    """
+    at, plain = 0, ""
     words: list[str] = []
     while len(words) < n:
         if space := _SPACE_OR_COMMENT.match(sql, at):
@@ -43,6 +50,11 @@ def first_words(sql: str, n: int = 3) -> tuple[str, ...]:
             break
         words.append(word.group().upper())
         at = word.end()
+        if words == ["SET", "STATEMENT"]:
+            plain = plain or _QUOTED.sub(lambda quoted: " " * len(quoted[0]), sql)
+            if found := _FOR.search(plain, at):
+                at = found.end()
+                words.clear()
     return tuple(words)
 
 
@@ -59,6 +71,8 @@ def classify(sql: str) -> StatementClass:
         if account:
             return StatementClass.ACCOUNT
         return StatementClass.DML if _fills_a_table(words, sql) else StatementClass.DDL
+    if words[0] == "ANALYZE":
+        return StatementClass.OTHER if _ANALYZE_TABLE.intersection(words[1:2]) else StatementClass.DML
     return StatementClass.DML if words[0] in _DML else StatementClass.OTHER
 
 

@@ -10,6 +10,8 @@ Table = tuple[str, str]
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_$-]+", re.ASCII)
 _WORDS = re.compile(r"[\w$]+")
+_VERSION = re.compile(r"/\*m?!\d{5}\d?")
+"""A name may follow it at once."""
 
 # What such a statement does to a table leaves its columns and its key (MySQL manual, "Data Definition Statements").
 _CREATED_AND_DROPPED = frozenset({"TRIGGER", "VIEW", "PROCEDURE", "FUNCTION", "EVENT"})
@@ -37,20 +39,20 @@ def changes_columns(sql: str) -> bool:
 class Change:
     """A statement that `changes_columns`: which tables it may have changed."""
 
-    __slots__ = ("_database", "_databases", "drops_database", "words")
+    __slots__ = ("_database", "databases", "drops_database", "words")
 
     def __init__(self, sql: str, database: str, databases: tuple[str, ...] | None) -> None:
         """`database`: the session's default; `databases`: those the source logged as changed, if it did (it logs none of
         a CREATE TABLE ... LIKE).
         """
-        self.words = frozenset(_WORDS.findall(sql.casefold()))
+        self.words = frozenset(_WORDS.findall(_VERSION.sub(" ", sql.casefold())))
         self.drops_database = first_words(sql, 2) in {("DROP", "DATABASE"), ("DROP", "SCHEMA")}
         self._database = database
-        self._databases = frozenset(map(str.casefold, databases)) if databases else None
+        self.databases = frozenset(map(str.casefold, databases)) if databases else None
 
     def may_touch(self, table: Table) -> bool:
         database, name = table
-        if self._databases is not None and database.casefold() not in self._databases:
+        if self.databases is not None and database.casefold() not in self.databases:
             return False
         if self._may_name(name):
             return True
@@ -71,32 +73,36 @@ class Tables:
     """A set of tables that tells quickly which of them a statement may have changed."""
 
     def __init__(self) -> None:
-        self._by_word: dict[str, set[Table]] = {}
-        self._unsearchable: set[Table] = set()
-        self._by_database: dict[str, set[Table]] = {}
+        self._all: set[Table] = set()
+        self._by_home: dict[tuple[str, str], tuple[Table, ...]] = {}
+        self._databases: set[str] = set()
 
     def add(self, table: Table) -> None:
-        self._home(table).add(table)
-        self._by_database.setdefault(table[0], set()).add(table)
+        if table not in self._all:
+            self._all.add(table)
+            self._databases.add(table[0].casefold())
+            self._by_home[_home(table)] = (*self._by_home.get(_home(table), ()), table)
 
     def discard(self, table: Table) -> None:
-        self._home(table).discard(table)
-        self._by_database.get(table[0], set()).discard(table)
+        if table in self._all:
+            self._all.remove(table)
+            others = tuple(each for each in self._by_home.pop(_home(table)) if each != table)
+            if others:
+                self._by_home[_home(table)] = others
 
     def touched(self, change: Change) -> set[Table]:
         return {table for table in self._candidates(change) if change.may_touch(table)}
 
     def _candidates(self, change: Change) -> Iterator[Table]:
-        yield from self._unsearchable
-        for word in change.words & self._by_word.keys():
-            yield from self._by_word[word]
         if change.drops_database:
-            for tables in self._by_database.values():
-                yield from tables
+            yield from self._all
+            return
+        databases = self._databases if change.databases is None else change.databases
+        for database in databases:
+            for word in (*change.words, ""):
+                yield from self._by_home.get((database, word), ())
 
-    def _home(self, table: Table) -> set[Table]:
-        """By the longest word of its name, if it can be searched for."""
-        pieces = pieces_of(table[1])
-        if not pieces:
-            return self._unsearchable
-        return self._by_word.setdefault(max(pieces, key=len), set())
+
+def _home(table: Table) -> tuple[str, str]:
+    """Its database, and the longest word of its name; of a name that cannot be searched for none."""
+    return table[0].casefold(), max(pieces_of(table[1]) or ("",), key=len)

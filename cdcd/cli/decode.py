@@ -150,7 +150,4 @@ def _note(text: str) -> None:
 
 
 def _in_options(text: str) -> str:
-    return in_flags(text).replace(
-        "Set binlog_row_metadata=FULL on the source, then begin anew behind this place,",
-        "Give the columns with --schema,",
-    )
+    return in_flags(text).replace("begin anew behind this place", "give the columns with --schema")

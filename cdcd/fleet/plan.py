@@ -111,11 +111,14 @@ class _Planning:
                 requests.move(draft, request, self._situation)
 
     def _give_servers(self) -> None:
-        """The heaviest first: what is light fits in between."""
+        """The heaviest first: what is light fits in between. But before them what failed, as it may have to stay where it is."""
         for wanted, give in (("server", place), ("next", leave)):
             drafts = [draft for draft in self._drafts.values() if draft.wants == wanted]
-            for draft in sorted(drafts, key=lambda draft: (-self._situation.weight(draft.name), draft.name)):
+            for draft in sorted(drafts, key=self._turn):
                 give(draft, self._situation)
+
+    def _turn(self, draft: Draft) -> tuple[bool, float, str]:
+        return not draft.failing, -self._situation.weight(draft.name), draft.name
 
     def _balance(self) -> None:
         situation = self._situation

@@ -6,6 +6,7 @@ stands for each column, the others take b"".
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import orjson
 
@@ -82,7 +83,9 @@ class Format:
     """Values as canal shows them, TIMESTAMP in this zone."""
 
 
+@lru_cache(maxsize=1024)
 def literal(text: str) -> Step:
+    """One object for equal ones: most are the same for all tables."""
     return (LITERAL, text.encode())
 
 

@@ -4,7 +4,7 @@ An earlier end may be stale, so it is never taken for the newest.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -59,12 +59,15 @@ class CommittedReader:
                     return found
                 reach *= 2
 
-    def since(self, topic: str, offset: int, timeout: float, patience: float | None, messages: list[Message]) -> int:
-        """Add all messages from `offset` on to `messages`; the offset behind them."""
+    def since(
+        self, topic: str, offset: int, timeout: float, patience: float | None, each: Callable[[Message], None]
+    ) -> int:
+        """Show all messages from `offset` on to `each`; the offset behind them."""
         with _Asking(self._opened(), topic) as clients:
             low, high = clients.watermarks(topic, timeout)
             span = _Span(clients, topic, max(low, offset), high)
-            messages += span.messages(timeout, patience)
+            for message in span.messages(timeout, patience):
+                each(message)
             return max(span.end, offset)
 
     def close(self) -> None:

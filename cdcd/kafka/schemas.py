@@ -61,11 +61,12 @@ class SchemaTopic:
         return facts
 
     def _read(self, timeout: float, patience: float | None) -> None:
-        messages: list[Message] = []
-        self._offset = self._reader.since(self.name, self._offset, timeout, patience, messages)
-        for message in messages:
-            key, value = message.key() or b"", message.value()
-            if value is None:
-                self._facts.pop(key, None)
-            else:
-                self._facts[key] = value
+        self._offset = self._reader.since(self.name, self._offset, timeout, patience, self._note)
+
+    def _note(self, message: Message) -> None:
+        """Seen once more, after a reading that failed, it changes nothing."""
+        key, value = message.key() or b"", message.value()
+        if value is None:
+            self._facts.pop(key, None)
+        else:
+            self._facts[key] = value

@@ -56,6 +56,11 @@ class BinlogDump:
         """The file that mysql-replication believes to be in."""
         return "" if self._session is None else self._session.log_file
 
+    @property
+    def server_uuid(self) -> str:
+        """Of the server that this connection leads to; empty before `prepare`."""
+        return "" if self._session is None else self._session.server_uuid
+
     def prepare(self) -> None:
         """Connect, log in, register: all that can be done before it is known what to ask for. Disturbs no other dump.
 

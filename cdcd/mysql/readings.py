@@ -4,7 +4,7 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -53,6 +53,7 @@ _TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema =
 _End = tuple[str, int]
 _Stretch = tuple[_End, _End]
 """Ends of the binlog read before a reading and after it."""
+_Answer = TypeVar("_Answer")
 _Rows = tuple[list[dict[str, Any]], list[str]]
 """Of a table: records of its columns, names of its key's columns."""
 
@@ -74,7 +75,8 @@ class Readings:
         self._endpoint = endpoint
         self._wanted = wanted
         self._connection: Connection | None = None
-        self._version = Version("")
+        self.version = Version("")
+        """Of the server, once it was asked for anything."""
         self._collations: dict[str, int] = {}
         self._ahead = 1
         self._kept: dict[Table, tuple[bytes, _Stretch]] = {}
@@ -99,6 +101,10 @@ class Readings:
         rows, key = orjson.loads(zlib.decompress(packed))
         return Reading(definition_of(rows, self._collations, key), seen_at)
 
+    def oldest_file(self) -> str:
+        """The first of the binlog files that the source still has. Raises FindingError."""
+        return self._asked(self._read_oldest)
+
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -106,7 +112,7 @@ class Readings:
 
     # ---------------------------------------------------------------- asking
 
-    def _asked(self, question: Callable[[], Reading]) -> Reading:
+    def _asked(self, question: Callable[[], _Answer]) -> _Answer:
         """Over the connection that there is; once more over a new one where that was lost meanwhile."""
         if self._connection is not None:
             try:
@@ -122,24 +128,31 @@ class Readings:
         connection = connect(self._endpoint)
         try:
             connection.rows(_SHOW_GENERATED_KEYS)
-            self._version = read_version(connection)
+            self.version = read_version(connection)
             self._collations = dict(connection.rows(_COLLATIONS))
         except BaseException:
             connection.close()
             raise
         return connection
 
+    def _read_oldest(self) -> str:
+        assert self._connection is not None
+        # SHOW BINARY LOGS opens all files.
+        first = self._connection.row("SHOW BINLOG EVENTS LIMIT 1")
+        assert first is not None  # there is a binlog, as it is being read
+        return str(first[0])
+
     def _read(self, table: Table) -> Reading:
         assert self._connection is not None
         connection = self._connection
         database, name = table
         names = [name, *self._beside(table)]
-        began_at = read_end(connection, self._version)
+        began_at = read_end(connection, self.version)
         found = self._rows(connection, database, names)
         if name not in found:
             _refuse_unreadable(connection, database, name)
         hidden = connection.rows(_HIDDEN_PERIODS, table)
-        seen_at = read_end(connection, self._version)
+        seen_at = read_end(connection, self.version)
         asked = found.pop(name, None)
         for other, rows in found.items():
             self._kept[database, other] = zlib.compress(orjson.dumps(rows), 1), (began_at, seen_at)
@@ -163,7 +176,7 @@ class Readings:
         """Names of further tables of its database, those after it first; each one only once."""
         database, name = table
         ahead, self._ahead = self._ahead - 1, min(MOST_AHEAD, self._ahead * 2)
-        if not ahead or self._version.flavour != "mysql" or self._version.numbers < _DATA_DICTIONARY:
+        if not ahead or self.version.flavour != "mysql" or self.version.numbers < _DATA_DICTIONARY:
             return []
         unread = self._unread.get(database)
         if unread is None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from uuid import uuid4
 
+from cdcd.binlog.compression import inflate
 from cdcd.binlog.core.native import BOUNDARY, CONTROL, END, NEED_BYTES, STATEMENT, Decoder, Statement
 from cdcd.binlog.gtid import Interval
 from cdcd.errors import FindingError
@@ -44,6 +45,10 @@ class Transaction:
     gtids: list[Interval]
     """Its own; empty if it is anonymous."""
     statements: tuple[Statement, ...]
+    gtid: str | None
+    """As `Position.txn` has it."""
+    xa: tuple[str, str] | None
+    """(PREPARE, COMMIT or ROLLBACK, xid); of compressed ones only where they are looked into."""
 
 
 class BinlogScan:
@@ -52,10 +57,19 @@ class BinlogScan:
     Raises FindingError (retry: connection lost; operator: purged ...), BinlogError, and whatever `watch` raises.
     """
 
-    def __init__(self, endpoint: Endpoint, file: str, offset: int = FIRST_EVENT, watch: Watch = unwatched) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        file: str,
+        offset: int = FIRST_EVENT,
+        watch: Watch = unwatched,
+        *,
+        compressed: bool = False,
+    ) -> None:
+        """`compressed`: look into compressed transactions too, which takes longer."""
         self._dump = BinlogDump(endpoint, own_reader())
         self._request = DumpRequest(file=file, offset=offset, non_blocking=True)
-        self._decoder = Decoder(None)
+        self._decoder = Decoder(None, inflate if compressed else None)
         self._watch = watch
         self.created = 0
         """When the file being read was created: seconds since 1970, by its FDE."""
@@ -97,6 +111,8 @@ class BinlogScan:
                         decoder.logged_us,
                         decoder.take_gtids(),
                         tuple(statements),
+                        decoder.transaction if decoder.has_gtid else None,
+                        decoder.xa,
                     )
                     statements.clear()
         finally:

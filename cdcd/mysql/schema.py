@@ -18,14 +18,15 @@ Wanted = Callable[[str, str], bool]
 """(database, table)"""
 _UNNAMED = "the binlog does not name its columns"
 _AMBIGUOUS = "the binlog does not tell UUID, INET4 and INET6 from BINARY, nor VECTOR from VARBINARY"
-_ONWARDS = "Begin anew behind this place, or leave the table out (tables.exclude)"
 _UNMEASURED = "the binlog does not say how long values of its old TIMESTAMP, DATETIME or TIME columns are"
 _REBUILD = (
     "Rebuild the table (ALTER TABLE ... FORCE, with mysql56_temporal_format=ON), then begin anew behind this place"
 )
-_REMEDY = (
-    "Leave the table out from here on (tables.exclude), or begin anew behind this place. SET PERSIST binlog_row_metadata = "
-    "'FULL' on the source: then the binlog names the columns, and this cannot come again"
+_LEAVE = "From here on leave the table out (tables.exclude), or begin anew behind this place"
+_NEVER_AGAIN = "{} on the source: then the binlog names the columns, and this cannot come again"
+_SELDOM_AGAIN = (
+    "The binlog of {} never names columns: have the instance running and caught up when tables are changed, so that it "
+    "knows them from before"
 )
 
 
@@ -55,7 +56,7 @@ class SchemaLookup:
             return kept.definition
         reading = self._readings.take(table)
         if objection := self._objection(schema, place, reading):
-            raise _unknown(schema, place, objection)
+            raise self._unknown(schema, place, objection)
         assert reading.definition is not None
         return reading.definition
 
@@ -71,21 +72,30 @@ class SchemaLookup:
             difference = _lack(schema)
         return difference if ddl is None else f"{difference}; {ddl} may have changed the table since"
 
+    def _unknown(self, schema: TableSchema, place: Place, why: str) -> FindingError:
+        what = f"{schema.name} at {place}: {why}"
+        remedy = _REBUILD if not schema.measured else _LEAVE if schema.named else self._remedy()
+        return FindingError(Finding("schema-unknown", "operator", what, remedy))
+
+    def _remedy(self) -> str:
+        version = self._readings.version
+        if version.names_columns:
+            return f"{_LEAVE}. {_NEVER_AGAIN.format(version.setting('binlog_row_metadata', 'FULL'))}"
+        return f"{_LEAVE}. {_SELDOM_AGAIN.format(f'{version.product} {version.text}')}"
+
     def holds(self, table: Table, place: Place, later: Place) -> bool:
         """Whether what is known to hold at `later` holds at `place`, which is before it: no statement touched the table."""
         if not self._history.leads_to(place, later):
             return False
         return self._history.first(table, place, (later.file, later.offset + 1)) is None
 
+    def oldest_file(self) -> str:
+        """The first of the binlog files that the source still has. Raises FindingError."""
+        return self._readings.oldest_file()
+
     def close(self) -> None:
         """Let go of the connection; the next question makes another."""
         self._readings.close()
-
-
-def _unknown(schema: TableSchema, place: Place, why: str) -> FindingError:
-    what = f"{schema.name} at {place}: {why}"
-    remedy = _REBUILD if not schema.measured else _ONWARDS if schema.named else _REMEDY
-    return FindingError(Finding("schema-unknown", "operator", what, remedy))
 
 
 def _lack(schema: TableSchema) -> str:

@@ -18,9 +18,13 @@ SCHEMA_QUERY: Final = """\
 SELECT c.table_schema AS `database`, c.table_name AS `table`, c.column_name AS name, c.data_type AS data,
        c.column_type AS declared, c.character_octet_length AS octets, c.numeric_precision AS digits,
        c.numeric_scale AS scale, c.datetime_precision AS fraction, c.collation_name AS collation,
-       k.id AS collation_id, c.is_nullable AS nullable, c.extra AS extra, s.seq_in_index AS key_part
+       k.id AS collation_id, c.is_nullable AS nullable, c.extra AS extra, s.seq_in_index AS key_part,
+       VERSION() LIKE '%MariaDB%' AS mariadb
 FROM information_schema.columns c
-LEFT JOIN information_schema.collations k ON k.collation_name = c.collation_name
+LEFT JOIN (
+  SELECT collation_name, id FROM information_schema.collations WHERE id IS NOT NULL
+  /*M!101001 UNION SELECT full_collation_name, id FROM information_schema.collation_character_set_applicability */
+) k ON k.collation_name = c.collation_name
 LEFT JOIN information_schema.statistics s ON s.table_schema = c.table_schema AND s.table_name = c.table_name
       AND s.column_name = c.column_name AND s.index_name = 'PRIMARY'
 WHERE c.table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')
@@ -41,8 +45,9 @@ _FIELDS: Final = (
     "nullable",
     "extra",
     "key_part",
+    "mariadb",
 )
-_NUMBERS: Final = frozenset({"octets", "digits", "scale", "fraction", "collation_id", "key_part"})
+_NUMBERS: Final = frozenset({"octets", "digits", "scale", "fraction", "collation_id", "key_part", "mariadb"})
 _ESCAPED: Final = re.compile(r"\\(.)")
 _CONTROLS: Final = {"n": "\n", "t": "\t", "0": "\0"}
 

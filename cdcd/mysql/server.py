@@ -84,8 +84,7 @@ class ServerStatus:
 
     def setting(self, name: str, value: str) -> str:
         """The statement that changes a setting of the server, for good where it can."""
-        persist = self.flavour == "mysql" and self.version >= (8,)
-        return f"SET {'PERSIST' if persist else 'GLOBAL'} {name} = '{value}'"
+        return Version(self.version_text).setting(name, value)
 
 
 def read_status(connection: Connection) -> ServerStatus:

@@ -11,6 +11,8 @@ _NEW_STATUS_STATEMENT = (8, 2)
 """SHOW BINARY LOG STATUS came with 8.2; its old name went with 8.4."""
 _SHOW_REPLICAS = (8, 0, 22)
 
+_ROW_METADATA: dict[Flavour, tuple[int, ...]] = {"mysql": (8, 0, 1), "mariadb": (10, 5)}
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -31,6 +33,16 @@ class Version:
     def numbers(self) -> tuple[int, ...]:
         match = re.match(r"(\d+)\.(\d+)\.(\d+)", self.text)
         return tuple(map(int, match.groups())) if match else (0, 0, 0)
+
+    @property
+    def names_columns(self) -> bool:
+        """Whether its binlog can (`binlog_row_metadata`)."""
+        return self.numbers >= _ROW_METADATA[self.flavour]
+
+    def setting(self, name: str, value: str) -> str:
+        """The statement that changes a setting of the server, for good where it can."""
+        persist = self.flavour == "mysql" and self.numbers >= (8,)
+        return f"SET {'PERSIST' if persist else 'GLOBAL'} {name} = '{value}'"
 
     @property
     def end_statement(self) -> str:

@@ -37,6 +37,8 @@ FailpointName = Literal[
     "kafka.before_commit",  # position record produced ... commit sent
     "kafka.commit_unknown",  # commit returned; the caller takes the error for a time-out
     "kafka.after_commit",  # committed ... memory updated
+    "held.before_reread",  # XA COMMIT read ... its rows are read again
+    "held.mid_reread",  # some of them read
     "big_txn.between_parts",  # two Kafka transactions of one MySQL transaction
     "supervisor.after_spawn",  # worker process started ... its first sign of life
     "handover.drained",  # everything stored ... lock let go for the successor

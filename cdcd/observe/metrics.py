@@ -125,6 +125,13 @@ class InstanceMetrics:
     )
     transaction_read_bytes: int = _gauge("transaction_read_bytes", "How much of that transaction has been read.", 0)
 
+    held_transactions: int = _gauge(
+        "held_transactions", "XA transactions that are prepared and not yet committed or rolled back.", 0
+    )
+    held_oldest_seconds: float | None = _gauge(
+        "held_oldest_seconds", "Age of the oldest of them: its rows have to stay in the source's binlog until it ends."
+    )
+
     published_records: int = _counter("published_records", "Messages in committed Kafka transactions.")
     published_bytes: int = _counter(
         "published_bytes", "Bytes of keys and values of those messages, before compression."

@@ -55,12 +55,16 @@ class Figures:
     def read(self) -> InstanceMetrics:
         """For a scrape. The lag also grows while the pump waits for Kafka, or is not running at all."""
         now = time.time()
+        held = () if self.last_record is None else self.last_record.position.held
+        oldest = min((each.since_ms for each in held), default=None)
         return replace(
             self.metrics,
             state=self.state,
             lag_seconds=self.lag(now),
             purge_headroom=self.headroom(now),
             blocked_seconds=self._waits.so_far(),
+            held_transactions=len(held),
+            held_oldest_seconds=None if oldest is None else max(0.0, now - oldest / 1000),
         )
 
     @property

@@ -277,4 +277,5 @@ def _shown(position: Position) -> dict[str, Any]:
         "offset": position.end_offset,
         "transaction": position.txn,
         "rows_done": position.rows_done,
+        "held": [{**asdict(each), "since": iso(each.since_ms / 1000)} for each in position.held],
     }

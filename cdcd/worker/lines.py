@@ -1,6 +1,7 @@
 """Messages as lines in commit order, whatever the table: what `cdcd tail` and `cdcd decode` print."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from cdcd.binlog.compression import inflate
 from cdcd.binlog.core.native import Decoder, Route
@@ -11,6 +12,9 @@ from cdcd.formats.template import Format
 from cdcd.worker.catalog import Catalog, Names
 from cdcd.worker.statements import ddl_message, refuse_changes
 
+if TYPE_CHECKING:
+    from cdcd.binlog.core.native import Reread
+
 Write = Callable[[list[bytes]], None]
 """Takes messages in commit order."""
 
@@ -18,7 +22,16 @@ Write = Callable[[list[bytes]], None]
 class Lines:
     """A decoder and where its messages go; whoever feeds it calls `take` and `handle_statement` between its steps."""
 
-    def __init__(self, tables: TableFilter, template: Format, names: Names, write: Write, *, ddl: bool = False) -> None:
+    def __init__(
+        self,
+        tables: TableFilter,
+        template: Format,
+        names: Names,
+        write: Write,
+        reread: "Reread | None" = None,
+        *,
+        ddl: bool = False,
+    ) -> None:
         self._tables = tables
         self._template = template
         self._write = write
@@ -28,8 +41,8 @@ class Lines:
         # One route with one partition keeps the order.
         route = Route("stdout", 1)
         self._catalog = Catalog(tables, template, Keying(shared=True), lambda _: route, names)
-        self.decoder = decoder = Decoder(self._catalog, inflate)
-        self._catalog.place = lambda: Place(decoder.file, decoder.transaction_start, decoder.file_created)
+        self.decoder = decoder = Decoder(self._catalog, inflate, None, reread)
+        self._catalog.place = lambda: Place(*decoder.place)
 
     def take(self) -> None:
         """Write what was decoded. Also after an error: it came before the event that cannot be read."""

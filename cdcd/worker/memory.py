@@ -4,6 +4,7 @@ What is stored are facts of the source's binlog, in the same Kafka transaction a
 exactly what was known at the position that it goes on from.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -18,8 +19,7 @@ from cdcd.kafka.sink import Sink
 VERSION = 1
 """Of the records' form."""
 _NOWHERE = "nowhere.0", 0
-MOST_FILES = 1000
-"""Binlog files of a stretch that are remembered; older ones are hardly there any more."""
+"""Where nothing is: before all files."""
 
 
 class Facts(Protocol):
@@ -39,6 +39,8 @@ class SchemaMemory:
     def __init__(self, topic: Facts) -> None:
         self._topic = topic
         self._found = False
+        self.oldest_file: Callable[[], str] = lambda: _NOWHERE[0]
+        """Asks the source which is the first of its binlog files that it still has; set by whoever can."""
         self._forget()
 
     def _forget(self) -> None:
@@ -89,19 +91,27 @@ class SchemaMemory:
             # Another history under the same names (RESET BINARY LOGS): nothing of the one before can be relied on.
             self._end(live, None)
             return
-        trimmed = live.trimmed(MOST_FILES)
-        self._spans.stretches[live.number] = trimmed
-        self._note_stretch(trimmed)
+        self._purge(live, self.oldest_file())
 
-    def find(self, table: Table, fingerprint: bytes, place: Place) -> bytes | None:
-        """The definition of a table's events with this fingerprint, if one is known to hold at `place`."""
+    def _purge(self, live: Stretch, oldest: str) -> None:
+        """Forget what concerns files that the source does not have any more."""
+        self._spans.stretches[live.number] = live.since(oldest)
+        self._note_stretch(self._spans.stretches[live.number])
+        spans, stretches = self._spans.forget(self._server_uuid, oldest)
+        for span in spans:
+            self._pending[_key(span)] = None
+        for number in stretches:
+            self._pending[_stretch_key(number)] = None
+
+    def find(self, table: Table, fingerprint: bytes, place: Place, reading: Place) -> bytes | None:
+        """The definition of a table's events with this fingerprint, if one is known to hold at `place`; the dump is at `reading`."""
         if self._spans.live is not None:
-            self._live_at(place)
+            self._live_at(reading)
         span = self._spans.find(table, fingerprint, self._server_uuid, place)
         if span is None:
             return None
-        live = self._live_at(place)
-        if span.start[0] != live.number:
+        live = self._live_at(reading)
+        if place == reading and span.start[0] != live.number:
             # In force here as well from now on, whatever becomes of the stretch that it was known in.
             self._put(replace(span, start=(live.number, place.file, place.offset), end=None))
         return span.definition
@@ -112,7 +122,7 @@ class SchemaMemory:
         return None if found is None else (found[0].fingerprint, found[0].definition, found[1])
 
     def learn(self, table: Table, fingerprint: bytes, place: Place, definition: bytes) -> None:
-        """It holds from `place` on."""
+        """It holds from `place` on, where the dump is."""
         live = self._live_at(place)
         self._put(Span(table, fingerprint, (live.number, place.file, place.offset), None, definition))
 
@@ -168,9 +178,8 @@ class SchemaMemory:
             self._open.add(span.table)
         elif not any(each.end is None for each in self._spans.of(span.table)):
             self._open.discard(span.table)
-        key = {"table": span.table, "fingerprint": span.fingerprint.hex(), "start": span.start}
         value = {"v": VERSION, "end": span.end, "definition": orjson.Fragment(span.definition)}
-        self._pending[orjson.dumps(key)] = orjson.dumps(value)
+        self._pending[_key(span)] = orjson.dumps(value)
 
     def _note_stretch(self, stretch: Stretch) -> None:
         members = {
@@ -181,7 +190,7 @@ class SchemaMemory:
             "end": stretch.end,
             "files": stretch.files,
         }
-        self._pending[orjson.dumps({"stretch": stretch.number})] = orjson.dumps(members)
+        self._pending[_stretch_key(stretch.number)] = orjson.dumps(members)
 
     # ---------------------------------------------------------------- the records
 
@@ -197,6 +206,14 @@ class SchemaMemory:
                 self._spans.put(_span(named, members))
         except (ValueError, LookupError, TypeError) as error:
             raise _unreadable(self._topic.name, f"a record with the key {key!r:.100} ({error})") from None
+
+
+def _key(span: Span) -> bytes:
+    return orjson.dumps({"table": span.table, "fingerprint": span.fingerprint.hex(), "start": span.start})
+
+
+def _stretch_key(number: int) -> bytes:
+    return orjson.dumps({"stretch": number})
 
 
 def _stretch(named: dict[str, Any], members: dict[str, Any]) -> Stretch:

@@ -1,5 +1,6 @@
 """Column names that the binlog does not carry: remembered, or looked up and remembered."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from cdcd.binlog.schema import TableSchema
@@ -20,19 +21,24 @@ class Lookup(Protocol):
 class RememberedNames:
     """A Names that asks the source only for what is not remembered."""
 
-    def __init__(self, memory: SchemaMemory, lookup: Lookup) -> None:
+    def __init__(self, memory: SchemaMemory, lookup: Lookup, reading: Callable[[], Place]) -> None:
+        """`reading`: where the transaction starts that the dump is in. Rows of an XA transaction are of an earlier place: that
+        of its first phase.
+        """
         self._memory = memory
         self._lookup = lookup
+        self._reading = reading
 
     def names_for(self, schema: TableSchema, place: Place) -> TableSchema:
         """Raises what the lookup raises: FindingError where the names cannot be known."""
-        table = schema.database, schema.table
-        stored = self._memory.find(table, schema.fingerprint, place)
+        table, reading = (schema.database, schema.table), self._reading()
+        stored = self._memory.find(table, schema.fingerprint, place, reading)
         if stored is None:
             stored = self._later(table, schema.fingerprint, place)
             if stored is None:
                 stored = self._lookup.definition_for(schema, place).to_json()
-            self._memory.learn(table, schema.fingerprint, place, stored)
+            if place == reading or self._lookup.holds(table, place, reading):
+                self._memory.learn(table, schema.fingerprint, reading, stored)
         return TableDefinition.from_json(stored).name(schema)
 
     def _later(self, table: Table, fingerprint: bytes, place: Place) -> bytes | None:

@@ -183,6 +183,9 @@ class Pump:
         self._write()
         if step is Step.STATEMENT:
             self._publication.statements.handle(self._decoder)
+        elif step is Step.HELD:
+            self._finish()  # the reading may take longer than what is open may wait
+            self._failpoint("held.before_reread")
         elif step is Step.IDLE:
             self._sink.poll()
 

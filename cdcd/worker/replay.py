@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cdcd.binlog.core.native import NEED_BYTES, STATEMENT, Decoder
-from cdcd.binlog.files import FDE, ROTATE, BinlogFile, FileEvent, file_name, open_binlog, rotate_event
+from cdcd.binlog.files import FDE, ROTATE, BinlogFile, FileEvent, file_name, open_binlog
 from cdcd.config.start import StartFile, StartTime, parse_start
 from cdcd.config.tables import TableFilter
 from cdcd.errors import BinlogError, Finding, FindingError, MalformedEvent
@@ -16,13 +16,13 @@ from cdcd.mysql.connection import Endpoint, connect
 from cdcd.mysql.schema import SchemaLookup
 from cdcd.mysql.start import committed_since
 from cdcd.worker.catalog import Names
+from cdcd.worker.feed import OUTPUT_BYTES, Feed
+from cdcd.worker.held_files import HeldFiles
 from cdcd.worker.lines import Lines, Write
 
 Note = Callable[[str], None]
 """Takes what the operator should know although nothing is wrong with the lines."""
 Bound = StartFile | StartTime
-_PACKET: Final = 0xFFFFFF
-_OUTPUT_BYTES: Final = 1 << 20
 _ARTIFICIAL: Final = 0x20
 
 
@@ -82,9 +82,11 @@ class _Reading:
     def __init__(self, replay: Replay, write: Write, note: Note) -> None:
         self._replay = replay
         self._note = note
-        self._lines = Lines(replay.tables, replay.template, replay.names, write, ddl=replay.ddl)
-        self._wanted = _Feed(self._lines.decoder)
-        self._before = None if replay.begin is None else _Feed(Decoder(None))
+        self._lines = Lines(
+            replay.tables, replay.template, replay.names, write, HeldFiles(replay.paths), ddl=replay.ddl
+        )
+        self._wanted = Feed(self._lines.decoder)
+        self._before = None if replay.begin is None else Feed(Decoder(None))
         self._begin = _passed(replay.begin, replay.paths, "--from")
         self._end = _passed(replay.end, replay.paths, "--to")
         self._summary = Summary()
@@ -130,7 +132,7 @@ class _Reading:
             )
 
     @property
-    def _feeds(self) -> list["_Feed"]:
+    def _feeds(self) -> list[Feed]:
         return [self._wanted] if self._before is None else [self._wanted, self._before]
 
     def _handle(self, index: int, event: FileEvent) -> bool:
@@ -144,10 +146,10 @@ class _Reading:
         self._before = None
         return self._publish(index, event)
 
-    def _found_begin(self, feed: "_Feed", index: int, event: FileEvent) -> bool:
+    def _found_begin(self, feed: Feed, index: int, event: FileEvent) -> bool:
         feed.give(event)
         while True:
-            reason = feed.decoder.decode(0, _OUTPUT_BYTES)
+            reason = feed.decoder.decode(0, OUTPUT_BYTES)
             if feed.began(reason) and self._begin(index, event.offset, feed.decoder.logged_us):
                 return True
             if reason == NEED_BYTES:
@@ -158,7 +160,7 @@ class _Reading:
         feed.give(event)
         while True:
             try:
-                reason = decoder.decode(time.time_ns() // 1_000_000, _OUTPUT_BYTES)
+                reason = decoder.decode(time.time_ns() // 1_000_000, OUTPUT_BYTES)
                 if feed.began(reason):
                     if self._end(index, event.offset, decoder.logged_us):
                         return True
@@ -209,42 +211,6 @@ class _Reading:
         if self._before is not None:
             summary.skipped = self._before.decoder.transactions
         return summary
-
-
-class _Feed:
-    """A decoder that is given a file's events as the packets in which a source would send them."""
-
-    def __init__(self, decoder: Decoder) -> None:
-        self.decoder = decoder
-        self.before = 0
-        """Transactions that had ended before the event given last."""
-        self._sequence = 1
-        self._outside = False
-
-    def enter(self, name: str) -> None:
-        """What follows stands in the file `name`."""
-        self._send(rotate_event(name, checksum=self.decoder.checksums))
-        while self.decoder.decode(0, _OUTPUT_BYTES) != NEED_BYTES:
-            pass
-
-    def give(self, event: FileEvent) -> None:
-        self.before, self._outside = self.decoder.transactions, not self.decoder.in_transaction
-        self._send(event.data)
-
-    def began(self, reason: int) -> bool:
-        """Whether the event given last began a transaction, by why decoding stopped; told once."""
-        began = self._outside and (
-            self.decoder.in_transaction or reason == STATEMENT or self.decoder.transactions > self.before
-        )
-        self._outside = self._outside and not began
-        return began
-
-    def _send(self, event: bytes) -> None:
-        payload = b"\0" + event
-        for at in range(0, len(payload) + 1, _PACKET):
-            piece = payload[at : at + _PACKET]
-            self.decoder.feed(len(piece).to_bytes(3, "little") + bytes([self._sequence]) + piece)
-            self._sequence = (self._sequence + 1) % 256
 
 
 def names_of_source(endpoint: Endpoint) -> tuple[Names, int]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from enum import Enum
 
-from cdcd.binlog.core.native import CONTROL, END, NEED_BYTES, STATEMENT, Decoder
+from cdcd.binlog.core.native import CONTROL, END, HELD, NEED_BYTES, STATEMENT, Decoder
 from cdcd.errors import FindingError
 from cdcd.mysql.dump import BinlogDump
 from cdcd.observe.failpoints import Failpoint, off
@@ -21,6 +21,10 @@ class Step(Enum):
     IDLE = "the source has nothing more for now"
     PROGRESS = "events were decoded"
     STATEMENT = "decoder.statement is to be looked at"
+    HELD = "the next step reads a prepared XA transaction again, which may take long"
+
+
+_STEPS = {STATEMENT: Step.STATEMENT, HELD: Step.HELD}
 
 
 class Stream:
@@ -55,7 +59,7 @@ class Stream:
         if reason == CONTROL:
             self.dump.show(self.decoder.control)
         self._ended = reason == END  # told with the next step: messages from before it wait in the decoder
-        return Step.STATEMENT if reason == STATEMENT else Step.PROGRESS
+        return _STEPS.get(reason, Step.PROGRESS)
 
     def take_waited(self) -> float:
         """Seconds spent waiting for the source since the last call."""

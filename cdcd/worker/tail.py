@@ -10,6 +10,7 @@ from cdcd.formats.template import Format
 from cdcd.mysql.connection import Endpoint, connect
 from cdcd.mysql.dump import BinlogDump
 from cdcd.mysql.dump_request import DumpRequest
+from cdcd.mysql.held_rows import HeldRows
 from cdcd.mysql.scan import own_reader
 from cdcd.mysql.schema import SchemaLookup
 from cdcd.mysql.server import ServerStatus, check_grants, check_server, read_status
@@ -39,14 +40,16 @@ class Tail:
         stop(dump)
         try:
             dump.begin(DumpRequest.after(position, status))
-            self._follow(dump, End(status.file, status.offset) if self.until_end else None, write)
+            held_rows = HeldRows(self.endpoint, status.server_uuid, dump.raise_if_stopped)
+            self._follow(dump, End(status.file, status.offset) if self.until_end else None, held_rows, write)
         except Stopped:
             return
         finally:
             dump.close()
 
-    def _follow(self, dump: BinlogDump, end: End | None, write: Write) -> None:
-        lines = Lines(self.tables, self.template, SchemaLookup(self.endpoint, wanted=self.tables.matches), write)
+    def _follow(self, dump: BinlogDump, end: End | None, held_rows: HeldRows, write: Write) -> None:
+        names = SchemaLookup(self.endpoint, wanted=self.tables.matches)
+        lines = Lines(self.tables, self.template, names, write, held_rows)
         decoder = lines.decoder
         stream = Stream(dump, decoder)
         while end is None or not end.reached(decoder):

@@ -15,6 +15,7 @@ from cdcd.kafka.sink import Sink
 from cdcd.mysql.connection import Endpoint, connect
 from cdcd.mysql.dump import BinlogDump
 from cdcd.mysql.dump_request import DumpRequest
+from cdcd.mysql.held_rows import lost_rows
 from cdcd.mysql.server import ServerStatus
 from cdcd.mysql.start import resolve_start
 from cdcd.observe.failpoints import Failpoint
@@ -168,6 +169,8 @@ class TakeOver:
         old = None if record is None else record.position
         self._memory.resume(held.partitions, old, status.server_uuid, continues=continues)
         self._reader.close()
+        for finding in lost_rows(endpoint, held.tracker.position.held):
+            self._warn(finding)
         self._store(held, request)
         self._failpoint("position.after_read")
         return held

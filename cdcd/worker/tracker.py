@@ -10,7 +10,7 @@ class Tracker:
     """`position` follows one dump from the position it was started at. Never goes back, and never runs ahead of the decoder."""
 
     def __init__(self, start: Position, server_uuid: str) -> None:
-        self.position = start if start.server_uuid == server_uuid else replace(start, server_uuid=server_uuid, file="")
+        self.position = start if start.server_uuid == server_uuid else _elsewhere(start, server_uuid)
 
     def advance(self, decoder: Decoder) -> Position:
         """The position of everything the decoder has handled; call it when all its messages are taken."""
@@ -19,7 +19,7 @@ class Tracker:
             gtid_set = gtid_set.add_all(gtids)
         txn, rows_done = self._part(decoder)
         at = self._moved(decoder)
-        self.position = replace(at, gtid_set=gtid_set, txn=txn, rows_done=rows_done)
+        self.position = replace(at, gtid_set=gtid_set, txn=txn, rows_done=rows_done, held=decoder.held)
         return self.position
 
     def _moved(self, decoder: Decoder) -> Position:
@@ -42,3 +42,9 @@ class Tracker:
         if decoder.in_transaction and decoder.rows_done:
             return decoder.transaction, decoder.rows_done
         return None, 0
+
+
+def _elsewhere(start: Position, server_uuid: str) -> Position:
+    """On another server places mean nothing; GTIDs do."""
+    held = tuple(replace(each, file="", offset=0, created=0) for each in start.held)
+    return replace(start, server_uuid=server_uuid, file="", held=held)

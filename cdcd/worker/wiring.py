@@ -11,8 +11,9 @@ from cdcd.config.secrets import Credentials
 from cdcd.config.settings import Settings
 from cdcd.formats.chosen import format_of
 from cdcd.formats.plan import Keying
+from cdcd.mysql.held_rows import HeldRows
 from cdcd.mysql.schema import SchemaLookup
-from cdcd.observe.failpoints import Failpoint
+from cdcd.observe.failpoints import Failpoint, off
 from cdcd.observe.metrics import InstanceMetrics
 from cdcd.worker.catalog import Catalog
 from cdcd.worker.connections import Connections
@@ -33,7 +34,7 @@ from cdcd.worker.rule import CommitRule
 from cdcd.worker.source import Identity, Source
 from cdcd.worker.statements import Statements
 from cdcd.worker.stopping import StopSignal
-from cdcd.worker.stream import Stream
+from cdcd.worker.stream import TORN_BYTES, Stream
 from cdcd.worker.takeover import Held, TakeOver
 
 
@@ -143,9 +144,14 @@ class Wiring:
 
     def _pump(self, held: Held) -> Pump:
         start, id_prefix = held.tracker.position, self._id_prefix(held)
+        decoder = Decoder(_nothing, inflate, id_prefix, self._held_rows(held))
+        if self._failpoint is off:
+            decoder.hold(start.held)
+        else:
+            decoder.hold(start.held, TORN_BYTES)  # so that faults also strike where rows are read again
         lookup = SchemaLookup(held.endpoint, self._stop.proceed, self._wanted)
-        names = RememberedNames(self._memory, lookup)
-        decoder = Decoder(_nothing, inflate, id_prefix)
+        self._memory.oldest_file = lookup.oldest_file
+        names = RememberedNames(self._memory, lookup, lambda: Place(*decoder.reading))
         decoder.seq = held.seq
         if start.gtid_set is not None:
             decoder.pass_over(start.gtid_set.gap)  # a dump by place also sends what is published
@@ -169,6 +175,16 @@ class Wiring:
             end=held.end,
         )
 
+    def _held_rows(self, held: Held) -> HeldRows:
+        def watch() -> None:
+            self._stop.proceed()
+            self._ownership.check()
+
+        def searching(what: str) -> None:
+            self._journal.note("source.search", what)
+
+        return HeldRows(held.endpoint, held.tracker.position.server_uuid, watch, searching, self._failpoint)
+
     def _publications(self, decoder: Decoder, names: RememberedNames, id_prefix: bytes | None) -> MakePublication:
         """What each definition makes of one dump; the decoder follows the newest."""
 
@@ -178,7 +194,7 @@ class Wiring:
             router = self._router(partitions)
             keying = Keying(not definition.topic_per_table, definition.sink.partition_by)
             catalog = Catalog(tables, template, keying, router, names)
-            catalog.place = lambda: Place(decoder.file, decoder.transaction_start, decoder.file_created)
+            catalog.place = lambda: Place(*decoder.place)
             catalog.passed = self._memory.passed
             decoder.use(catalog)
             self._catalog = catalog

@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,11 +25,11 @@ def free_port() -> int:
 
 
 def until(question: Callable[[], Answer | None], what: str, timeout: float = 60, every: float = 0.05) -> Answer:
-    """Ask until the answer is neither None nor False; raises TimeoutError naming `what`."""
+    """Ask until the answer is neither None, False nor empty; raises TimeoutError naming `what`."""
     deadline = time.monotonic() + timeout
     while True:
         answer = question()
-        if answer is not None and answer is not False:
+        if answer is not None and answer is not False and not (isinstance(answer, Sized) and not len(answer)):
             return answer
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {timeout:g} s: {what}")

@@ -125,19 +125,22 @@ class SimulatedFleet:
             else:
                 self.schedule[change.instance] = change.node
 
-    def obey(self, sloppy: float = 0.02) -> None:
-        """Workers start, stop and take over as their nodes say; of the hand-overs a share comes to nothing."""
+    def obey(self, sloppy: float = 0.02) -> int:
+        """Workers start, stop and take over as their nodes say; of the hand-overs a share comes to nothing: how many."""
         for name in self.runs.keys() - self.schedule.keys():
             del self.runs[name]
+        failed = 0
         for name, node in self.schedule.items():
             if node.next is not None:
                 if self._alive(node.next) and (not self._runs(name) or self.chance.random() >= sloppy):
                     self.runs[name] = node.next, self.now
                 self._show_runner(name)
+                failed += self._alive(node.next) and self.runs[name][0] != node.next
             elif node.server is None or not self._alive(node.server):
                 self.runs.pop(name, None)
             elif self.runs.get(name, ("", 0.0))[0] != node.server:
                 self.runs[name] = node.server, self.now
+        return failed
 
     def _show_runner(self, name: str) -> None:
         if name in self.instances:

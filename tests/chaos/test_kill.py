@@ -24,12 +24,15 @@ OF_THE_FLEET = (
 )
 """Met in test_worker_fleet.py, test_supervisor.py and test_scheduler_terms.py."""
 
+OF_XA = ("held.before_reread", "held.mid_reread")
+"""Met in test_xa.py."""
+
 SMALL_PARTS = {"commit": {"max_bytes": "256KiB"}}
 
 
 def test_every_failpoint_is_in_the_loop() -> None:
     """Names are a contract: one that vanishes or is new must be met here, or in the fleet's tests."""
-    assert sorted(FAILPOINTS + OF_THE_FLEET) == sorted(NAMES)
+    assert sorted(FAILPOINTS + OF_THE_FLEET + OF_XA) == sorted(NAMES)
 
 
 @pytest.mark.must_show("3.5")

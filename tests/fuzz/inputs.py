@@ -5,6 +5,7 @@ frame; some are damaged in the frame too.
 """
 
 import random
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import zstandard
 
 from cdcd.binlog.files import BinlogFile
+from tests import mariadb_events as mariadb
 from tests.events import (
     ANONYMOUS,
     BEGIN,
@@ -46,7 +48,7 @@ from tests.recording import recorded
 CORPUS = Path(__file__).with_name("corpus")
 LARGEST = 20_000
 """Bytes of a transaction that is worth mutating: larger ones only take longer."""
-MARIADB_GTID = 162
+MARIADB_GTID, PARTIAL_ROW_DATA = 162, 172
 _HEADS = {GTID, ANONYMOUS, TAGGED, MARIADB_GTID}
 _BETWEEN = {ROTATE, STOP, FDE, PREVIOUS_GTIDS}
 UP_TO_COMMIT_TIME = 1 + 16 + 8 + 1 + 16 + 7
@@ -114,7 +116,20 @@ def _by_hand() -> Iterator[Case]:
     ):
         yield Case(fde(), events)
     yield Case(fde("5.1.73", 0, 6), (BEGIN, old_map, rows(WRITE_V1, image(1, "a"), id_size=4), COMMIT))
-    yield Case(fde("10.11.6-MariaDB-log"), (BEGIN, table_map(), rows(WRITE_V1, image(1, "a")), COMMIT))
+    yield from _of_mariadb()
+
+
+def _of_mariadb() -> Iterator[Case]:
+    plain = rows(WRITE, image(1, "a")), rows(UPDATE, image(1, "a"), image(2, "b")), rows(DELETE, image(2, None))
+    packed = [event for each in plain for event in (table_map(), mariadb.packed_rows(each))]
+    whole = (mariadb.ANNOTATE_ROWS, b"text"), (mariadb.CHECKPOINT, b"\4\0\0\0file"), table_map(), plain[0]
+    for events in (
+        (mariadb.gtid(1, commit=3, xid=b"x'"), *packed, COMMIT),
+        (mariadb.gtid(1), *whole, mariadb.packed_query(query("COMMIT"))),
+        (mariadb.gtid_list((0, 8, 9), (1, 7, 2)), (mariadb.START_ENCRYPTION, b"\1" + bytes(16))),
+        (mariadb.gtid(1), table_map(), (PARTIAL_ROW_DATA, struct.pack("<IIB", 2, 1, 0) + plain[0][1])),
+    ):
+        yield Case(fde("11.8.1-MariaDB-log"), events)
 
 
 # ------------------------------------------------------------------ mutations
@@ -175,17 +190,27 @@ class Mutator:
         self._rng = rng
         self.corpus = known
         self._fresh: list[Case] = []
+        kinds = {kind for case in known for kind, _ in case.events}
+        self._by_kind = {kind: [case for case in known if kind in dict(case.events)] for kind in sorted(kinds)}
 
     def learn(self, case: Case) -> None:
         if sum(len(body) for _, body in case.events) < LARGEST:
             self.corpus.append(case)
             self._fresh = [*self._fresh[-200:], case]
+            for kind in self._by_kind.keys() & dict(case.events).keys():
+                self._by_kind[kind].append(case)
+
+    def _pick(self) -> Case:
+        """Half of the time of what was learnt last, which lies at the edge of what is known; else also by a kind of event,
+        as some are rare.
+        """
+        rng, what = self._rng, self._rng.random()
+        if self._fresh and what < 0.5:
+            return rng.choice(self._fresh)
+        return rng.choice(self.corpus if what < 0.75 else self._by_kind[rng.choice(list(self._by_kind))])
 
     def next(self) -> Case:
-        """Half of the time of what was learnt last, which lies at the edge of what is known."""
-        rng = self._rng
-        pool = self._fresh if self._fresh and rng.random() < 0.5 else self.corpus
-        case = rng.choice(pool)
+        rng, case = self._rng, self._pick()
         head, events = case.head, list(case.events)
         for _ in range(rng.choice((1, 1, 1, 2, 4))):
             self._change(events)

@@ -100,6 +100,9 @@ def places(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _is_there(error: BinlogError, place: tuple[int, int]) -> bool:
-    """An event inside a compressed transaction has the place of the whole and a type of its own."""
+    """An event inside a compressed transaction has the place of the whole and a type of its own; one of a prepared
+    transaction that of the event that ended it.
+    """
     offset, kind = place
-    return error.position == offset and kind in {error.event_type, PAYLOAD}
+    held = "XA transaction" in error.reason
+    return error.position == offset and (held or kind in {error.event_type, PAYLOAD})

@@ -94,7 +94,11 @@ def test_row_changes_are_as_many_as_mysqlbinlog_shows(server: MysqlServer, worke
     # The workload's one change of a key.
     found.update({("UPDATE", "plain"): 1})
     found.subtract({("DELETE", "plain"): 1, ("INSERT", "plain"): 1})
-    spatial = {f"t{i}" for i, case in enumerate(CORPUS) if "ST_GeomFromText" in case.values[0]}
+    spatial = {
+        f"t{i}"
+        for i, case in enumerate(case for case in CORPUS if case.on("mysql-9"))
+        if "ST_GeomFromText" in case.values[0]
+    }
     assert len(spatial) >= 8
     counted = {(kind, table): n for (kind, table), n in found.items() if table not in spatial and n}
     assert counted == {(kind, table): n for (kind, table), n in shown.items() if table not in spatial}
@@ -252,7 +256,7 @@ def test_tagged_gtids(server: MysqlServer) -> None:
     assert [one["gtid"].split(":")[1:] for one in inserts] == [["a_tag_of_thirty_two_characters__", n] for n in "12"]
 
 
-def test_xa_is_refused_and_scanned_past(server: MysqlServer) -> None:
+def test_xa_is_published_and_scanned_past(server: MysqlServer) -> None:
     known = executed(server)
     with server.database() as database:
         server.run(
@@ -263,8 +267,7 @@ def test_xa_is_refused_and_scanned_past(server: MysqlServer) -> None:
             database=database,
         )  # fmt: skip
         data, now = dumped(server, known), executed(server)
-        with pytest.raises(UnsupportedEvent, match="XA"):
-            decoded(data, canal(database))
+        assert of_kind(decoded(data, canal(database)), "INSERT") == [{"id": "1"}, {"id": "2"}, {"id": "3"}]
     scan = hear(data, Decoder(None)).decoder
     assert known.union(GtidSet(scan.take_gtids())) == now
 

@@ -3,8 +3,6 @@
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,55 +12,17 @@ from cdcd.config.tables import TableFilter
 from cdcd.formats.canal import CANAL_JSON
 from cdcd.mysql.connection import Endpoint
 from cdcd.worker.tail import Tail
+from tests.instances import Figures
+from tests.integration import type_matrix
+from tests.integration.type_corpus import OF_MARIADB
 from tests.servers import MysqlFactory, MysqlServer
 
-LONG = "REPEAT('long text ', 40)"
-BYTES = "REPEAT(X'00FF', 300)"
+pytestmark = pytest.mark.must_show("5.1")
+
 NAMED_PERIODS = (
     "id INT, v INT, s TIMESTAMP(6) GENERATED ALWAYS AS ROW START, e TIMESTAMP(6) GENERATED ALWAYS AS ROW END,"
     " PERIOD FOR SYSTEM_TIME(s, e), PRIMARY KEY (id)"
 )
-
-
-@dataclass(frozen=True)
-class Case:
-    """A column: its values as SQL, and how the server shows them as text."""
-
-    type: str
-    values: tuple[str, ...]
-    shown: str = "c"
-    since: tuple[int, int] = (10, 5)
-
-
-CASES = (
-    Case("VARCHAR(500) COMPRESSED", ("''", "'a'", LONG, "REPEAT('ä€', 100)")),
-    Case("VARCHAR(100) COMPRESSED CHARACTER SET latin1", ("''", "'é'", "REPEAT('é', 90)")),
-    Case("VARCHAR(255) COMPRESSED CHARACTER SET latin1", ("''", "REPEAT('x', 255)")),
-    Case("MEDIUMTEXT COMPRESSED", ("''", "'a'", LONG, "REPEAT('漢', 70000)")),
-    Case("BLOB COMPRESSED", ("''", "X'00'", BYTES), "REPLACE(TO_BASE64(c), '\n', '')"),
-    Case("VARBINARY(700) COMPRESSED", ("''", "X'80'", BYTES), "REPLACE(TO_BASE64(c), '\n', '')"),
-    Case("INET6", ("'::'", "'::1'", "'2001:db8::'", "'::ffff:1.2.3.4'", "'::1.2.3.4'", "'fe80::1:0:0:1'", "'1:0:2:3:4:5:6:7'",
-                   "'0:1::'", "'0:0:1:2:3:4:5:6'", "'1:2:3:4:5:6:7:0'", "'1:0:0:2:0:0:3:4'", "'::2:3:4:5:6:7'", "'::ffff:0:1'",
-                   "'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'", "'::ffff'", "'::1:0'", "'1::'", "'0:0:0:0:1::'")),
-    Case("INET4", ("'0.0.0.0'", "'1.2.3.4'", "'10.0.0.0'", "'255.255.255.255'"), since=(10, 10)),
-    Case("UUID", ("'123e4567-e89b-12d3-a456-426614174000'", "'123e4567-e89b-42d3-a456-426600000000'",
-                  "'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'",
-                  "'018f3f2e-7c0a-7abc-8def-001122334400'", "'00000000-0000-1000-8000-000000000000'",
-                  "'10000000-2000-3000-9000-a00000000000'", "'12345678-9abc-5def-bfff-ffffffffff00'",
-                  "'12345678-9abc-0def-1fff-ffffffffffff'", "'12345678-9abc-6def-8fff-ffffffffffff'"), since=(10, 7)),
-    Case("BINARY(16)", ("'::1'", "X'123E4567E89B12D3A456426614174000'"), "TO_BASE64(c)"),
-    Case("BINARY(4)", ("'ab'", "''"), "TO_BASE64(c)"),
-    Case("VECTOR(3)", ("VEC_FromText('[1.5,2,-0.25]')", "VEC_FromText('[0,1e10,-3.5e-20]')"), "VEC_ToText(c)", since=(11, 7)),
-    Case("VARBINARY(12)", ("VEC_FromText('[1.5,2,-0.25]')",), "TO_BASE64(c)", since=(11, 7)),
-    Case("TIMESTAMP", ("'1970-01-01 00:00:01'", "'2038-01-19 03:14:08'", "'2106-02-07 06:28:15'"), since=(11, 5)),
-    Case("TIMESTAMP(6)", ("'2040-02-29 23:59:59.000001'", "'2106-02-07 06:28:15.999999'"), since=(11, 5)),
-    Case("JSON", ("'{\"b\": 1, \"a\":[1,2]}'", "'null'")),
-)  # fmt: skip
-
-
-def version_of(server: MysqlServer) -> tuple[int, int]:
-    major, minor = str(server.query("SELECT VERSION()")[0][0]).split(".")[:2]
-    return int(major), int(minor)
 
 
 def published(server: MysqlServer, database: str, start: Start = "earliest") -> list[dict[str, Any]]:
@@ -73,15 +33,6 @@ def published(server: MysqlServer, database: str, start: Start = "earliest") -> 
     tail = Tail(endpoint, tables, start, CANAL_JSON, until_end=True)
     tail.run(lines.extend, lambda _: None)
     return [json.loads(line) for line in lines]
-
-
-@dataclass
-class Written:
-    """One case's table: what the server showed, and what was published."""
-
-    selected: dict[str, str | None]
-    declared: str
-    messages: list[dict[str, Any]]
 
 
 SERVERS = [
@@ -107,51 +58,11 @@ def server(request: pytest.FixtureRequest, mysql_server: MysqlFactory) -> MysqlS
     )
 
 
-@pytest.fixture(scope="module")
-def written(server: MysqlServer) -> Iterator[dict[str, Written]]:
-    """Every case the server knows: each value inserted twice, then one of the two updated to NULL, the other deleted."""
-    known = [(f"case_{i:02}", case) for i, case in enumerate(CASES) if version_of(server) >= case.since]
-    with server.database() as database:
-        found = {name: _write(server, database, name, case) for name, case in known}
-        for message in published(server, database):
-            found[message["table"]].messages.append(message)
-        yield found
-
-
-def _write(server: MysqlServer, database: str, name: str, case: Case) -> Written:
-    with server.connect(database=database, conv={}, charset="utf8mb4") as connection, connection.cursor() as cursor:
-        cursor.execute("SET time_zone = '+00:00'")
-        cursor.execute(f"CREATE TABLE {name} (id INT PRIMARY KEY, c {case.type} NULL)")
-        values = ", ".join(f"({2 * i + copy}, {value})" for i, value in enumerate(case.values) for copy in (0, 1))
-        cursor.execute(f"INSERT INTO {name} VALUES {values}")
-        cursor.execute(f"SELECT id, {case.shown} FROM {name}")
-        selected = dict(cursor.fetchall())
-        cursor.execute(f"UPDATE {name} SET c = NULL WHERE id % 2 = 0")
-        cursor.execute(f"DELETE FROM {name} WHERE id % 2 = 1")
-        cursor.execute("SELECT COLUMN_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s"
-                       " AND COLUMN_NAME = 'c'", (database, name))  # fmt: skip
-        declared = str(cursor.fetchone()[0]).partition(" /*")[0]
-    return Written(selected, declared, [])
-
-
-@pytest.mark.parametrize("i", range(len(CASES)), ids=[case.type for case in CASES])
-def test_values_are_those_select_gives(written: dict[str, Written], i: int) -> None:
-    table = written.get(f"case_{i:02}")
-    if table is None:
-        return  # this server has no such type
-    seen: dict[tuple[str, str], str | None] = {}
-    for message in table.messages:
-        [row] = message["data"]
-        assert message["mysqlType"]["c"] == table.declared
-        seen[message["type"], row["id"]] = message["old"][0]["c"] if message["type"] == "UPDATE" else row["c"]
-    expected = {("INSERT", id_): text for id_, text in table.selected.items()}
-    expected |= {("DELETE" if int(id_) % 2 else "UPDATE", id_): text for id_, text in table.selected.items()}
-    if CASES[i].type.startswith("VECTOR"):  # the server writes more digits than a float has
-        assert {at: json.loads(text or "") for at, text in seen.items()} == {
-            at: pytest.approx(json.loads(text or ""), rel=1e-6) for at, text in expected.items()
-        }
-        return
-    assert seen == expected
+def test_values_are_those_select_gives(server: MysqlServer, figures: Figures) -> None:
+    matrix = type_matrix.run(server, OF_MARIADB)
+    figures({"server": server.flavour, "types": matrix.types, "compared": matrix.compared})
+    assert not matrix.differences[:20]
+    assert not matrix.declared
 
 
 @pytest.mark.parametrize(

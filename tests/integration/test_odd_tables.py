@@ -24,13 +24,29 @@ from tests.integration.type_matrix import new_file, tail
 from tests.reading import endpoint_of, opened, read_to_end
 from tests.servers import MysqlFactory, MysqlServer
 
+pytestmark = pytest.mark.must_show("5.1")
+
 MOST_COLUMNS = 1017
 """Of InnoDB (MySQL manual, "InnoDB Limits")."""
 
 
-@pytest.fixture(scope="module", params=["FULL", "MINIMAL"])
+SERVERS = [
+    pytest.param("mysql", id="FULL"),
+    pytest.param("minimal", id="MINIMAL"),
+    *(
+        pytest.param((flavour, metadata), id=f"{flavour}-{metadata}", marks=pytest.mark.prove)
+        for flavour, metadata in (("mysql-5.6", ""), ("mariadb-10.5", "FULL"), ("mariadb-11.8", "NO_LOG"))
+    ),
+]
+
+
+@pytest.fixture(scope="module", params=SERVERS)
 def server(mysql_server: MysqlFactory, request: pytest.FixtureRequest) -> MysqlServer:
-    return mysql_server(binlog_row_metadata=request.param)
+    if isinstance(request.param, str):
+        shared: MysqlServer = request.getfixturevalue(request.param)
+        return shared
+    flavour, metadata = request.param
+    return mysql_server(flavour, **({"binlog_row_metadata": metadata} if metadata else {}))
 
 
 def messages(server: MysqlServer, database: str, start: StartFile) -> list[dict[str, Any]]:
@@ -80,27 +96,46 @@ def test_every_width_of_bit(server: MysqlServer) -> None:
     assert [list(one["data"][0].values())[1:] for one in found] == [[str(value) for value in row] for row in rows]
 
 
-def test_generated_invisible_and_indexed_columns(server: MysqlServer) -> None:
-    """Columns that an index has for an expression are hidden, and not in the binlog; all others are."""
+def test_generated_and_invisible_columns(server: MysqlServer) -> None:
+    """They are in the binlog like any other."""
+    if server.flavour == "mysql-5.6":
+        return  # has neither
     with server.database() as database:
         start = new_file(server)
         server.run(
             "CREATE TABLE t (id INT PRIMARY KEY, a INT, v INT GENERATED ALWAYS AS (a * 2) VIRTUAL, s VARCHAR(20) AS"
-            " (CONCAT('<', a, '>')) STORED, hidden INT INVISIBLE DEFAULT 7, j JSON,"
-            " INDEX f ((a + 1)), INDEX g ((CAST(j->'$.k' AS UNSIGNED ARRAY))), INDEX h (v))",
-            "INSERT INTO t (id, a, j) VALUES (1, 5, '{\"k\": [1, 2]}')",
+            " (CONCAT('<', a, '>')) STORED, hidden INT INVISIBLE DEFAULT 7, INDEX h (v), INDEX i (s))",
+            "INSERT INTO t (id, a) VALUES (1, 5)",
             "UPDATE t SET a = 6, hidden = 8",
+            "SET SESSION binlog_row_image = MINIMAL",
+            "DELETE FROM t",
+            database=database,
+        )
+        insert, update, delete = messages(server, database, start)
+    assert update["data"] == [{"id": "1", "a": "6", "v": "12", "s": "<6>", "hidden": "8"}]
+    assert update["old"] == [{"a": "5", "v": "10", "s": "<5>", "hidden": "7"}]
+    assert insert["data"] == [{**update["data"][0], **update["old"][0]}]
+    assert delete["data"] == [{"id": "1"}]
+
+
+def test_columns_of_indexes_and_generated_keys(minimal: MysqlServer) -> None:
+    """Columns that an index has for an expression are hidden, and not in the binlog; a key that was generated is."""
+    with minimal.database() as database:
+        start = new_file(minimal)
+        minimal.run(
+            "CREATE TABLE t (id INT PRIMARY KEY, a INT, j JSON,"
+            " INDEX f ((a + 1)), INDEX g ((CAST(j->'$.k' AS UNSIGNED ARRAY))))",
+            "INSERT INTO t (id, a, j) VALUES (1, 5, '{\"k\": [1, 2]}')",
+            "UPDATE t SET a = 6",
             "SET sql_generate_invisible_primary_key = ON",
             "CREATE TABLE keyless (a INT)",
             "INSERT INTO keyless VALUES (3)",
             database=database,
         )
-        selected = server.query(f"SELECT id, a, v, s, hidden, j FROM {database}.t")
-        [key] = server.query(f"SELECT my_row_id, a FROM {database}.keyless")
-        insert, update, keyless = messages(server, database, start)
-    names = ["id", "a", "v", "s", "hidden", "j"]
-    assert update["data"] == [dict(zip(names, map(str, selected[0]), strict=True))]
-    assert update["old"] == [{"a": "5", "v": "10", "s": "<5>", "hidden": "7"}]
+        [key] = minimal.query(f"SELECT my_row_id, a FROM {database}.keyless")
+        insert, update, keyless = messages(minimal, database, start)
+    assert update["data"] == [{"id": "1", "a": "6", "j": '{"k": [1, 2]}'}]
+    assert update["old"] == [{"a": "5"}]
     assert insert["data"] == [{**update["data"][0], **update["old"][0]}]
     assert keyless["data"] == [{"my_row_id": str(key[0]), "a": str(key[1])}]
     assert keyless["pkNames"] == ["my_row_id"]
@@ -146,7 +181,41 @@ def test_names_of_any_characters(server: MysqlServer) -> None:
         assert one["pkNames"] == ["a b", "back`tick"]
 
 
-def test_labels_above_the_basic_plane(mysql_server: MysqlFactory) -> None:
+def test_labels_that_are_no_text(mysql: MysqlServer, minimal: MysqlServer, mysql_server: MysqlFactory) -> None:
+    """Of `CHARACTER SET binary`; MySQL 9.7 has words for them in information_schema, MariaDB has not."""
+
+    def written(server: MysqlServer) -> list[str]:
+        with server.database() as database:
+            start = new_file(server)
+            server.run(
+                "CREATE TABLE t (id INT PRIMARY KEY, e ENUM(x'ff','b') CHARACTER SET binary)",
+                "INSERT INTO t VALUES (1, 1), (2, 2)",
+                database=database,
+            )
+            return [one["data"][0]["e"] for one in messages(server, database, start)]
+
+    for server in (mysql, minimal):
+        assert written(server) == ["\ufffd", "b"]
+    with pytest.raises(FindingError, match=r"labels of e .* cannot be told"):
+        written(mysql_server("mariadb-11.8", binlog_row_metadata="NO_LOG"))
+
+
+@pytest.mark.prove
+def test_labels_beyond_half_of_16_bits(minimal: MysqlServer) -> None:
+    """The most would be 65,535, for which the server takes a minute."""
+    count = 33_000
+    with minimal.database() as database:
+        start = new_file(minimal)
+        labels = ",".join(f"'{n:x}'" for n in range(1, count + 1))
+        minimal.run(
+            f"CREATE TABLE t (id INT PRIMARY KEY, e ENUM({labels}))",
+            f"INSERT INTO t VALUES (1, 1), (2, 256), (3, {count})",
+            database=database,
+        )
+        assert [one["data"][0]["e"] for one in messages(minimal, database, start)] == ["1", "100", f"{count:x}"]
+
+
+def test_labels_above_the_basic_plane(mysql: MysqlServer, minimal: MysqlServer) -> None:
     """information_schema shows them as question marks: with MINIMAL metadata there is no way to know them."""
     statements = (
         "CREATE TABLE t (id INT PRIMARY KEY, e ENUM('a','😀b') CHARACTER SET utf8mb4, s SET('x','😀') CHARACTER SET utf16)",
@@ -161,24 +230,23 @@ def test_labels_above_the_basic_plane(mysql_server: MysqlFactory) -> None:
                     cursor.execute(statement)
             return messages(server, database, start)
 
-    [message] = written(mysql_server(binlog_row_metadata="FULL"))
+    [message] = written(mysql)
     assert message["data"] == [{"id": "1", "e": "😀b", "s": "x,😀"}]
     with pytest.raises(FindingError, match=r"labels of e .* cannot be told") as caught:
-        written(mysql_server(binlog_row_metadata="MINIMAL"))
+        written(minimal)
     assert caught.value.finding.code == "schema-unknown"
 
 
-def test_labels_with_question_marks(mysql_server: MysqlFactory) -> None:
+def test_labels_with_question_marks(minimal: MysqlServer) -> None:
     """In character sets that have nothing above the basic plane a question mark is one."""
-    server = mysql_server(binlog_row_metadata="MINIMAL")
-    with server.database() as database:
-        start = new_file(server)
-        server.run(
+    with minimal.database() as database:
+        start = new_file(minimal)
+        minimal.run(
             "CREATE TABLE t (id INT PRIMARY KEY, e ENUM('why?','?') CHARACTER SET latin1)",
             "INSERT INTO t VALUES (1, 1), (2, 2)",
             database=database,
         )
-        assert [one["data"][0]["e"] for one in messages(server, database, start)] == ["why?", "?"]
+        assert [one["data"][0]["e"] for one in messages(minimal, database, start)] == ["why?", "?"]
 
 
 @pytest.mark.prove

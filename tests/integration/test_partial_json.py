@@ -15,6 +15,8 @@ from tests.reading import executed
 from tests.recording import dumped
 from tests.servers import MysqlFactory, MysqlServer
 
+pytestmark = pytest.mark.must_show("5.1")
+
 SEED = 5
 DOCUMENTS = 80
 CHANGES = 8

@@ -208,7 +208,7 @@ def test_after_a_second_signal_the_workers_end_too(make_fleet: MakeFleet, mysql:
     server.signal(signal.SIGTERM)
     until(lambda: said(server, "process.stopping"), "the first one was heard")
     server.signal(signal.SIGTERM)
-    assert server.wait(20) == 1, "before the time-out of the stop, which would be 0"
+    assert server.wait(5) == 1, "before the time-out of the stop, which would be 0"
     assert server.group(), "the stopped worker is left"
     os.killpg(server.pid, signal.SIGCONT)
     until(lambda: not server.group(), "the worker has ended", 5)

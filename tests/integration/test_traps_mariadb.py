@@ -1,21 +1,16 @@
 """The cases of mysql-replication that are MariaDB's. Their numbers are names that stay; the others stand in test_traps_values.py."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
 from cdcd.binlog.core.native import CONTROL, END, NEED_BYTES, Decoder
-from cdcd.config.start import StartGtidSet
-from cdcd.config.tables import TableFilter
-from cdcd.formats.canal import CANAL_JSON
 from cdcd.mysql.dump_request import DumpRequest
-from cdcd.worker.tail import Tail
 from tests.published import event_types
 from tests.reading import endpoint_of, opened
 from tests.servers import MysqlFactory, MysqlServer
-from tests.story import Script, Told
+from tests.story import Script, Told, told_by_tail
 
 pytestmark = pytest.mark.must_show("5.2")
 
@@ -47,19 +42,8 @@ def place(server: MysqlServer) -> tuple[str, int]:
 @pytest.fixture(scope="module")
 def story(server: MysqlServer, place: tuple[str, int]) -> Iterator[Told]:
     del place  # before it
-    with server.database() as database:
-        [(known,)] = server.query("SELECT @@global.gtid_binlog_pos")
-        server.run(*script.statements, database=database)
-        lines: list[bytes] = []
-        tail = Tail(
-            endpoint_of(server),
-            TableFilter((f"{database}.*",)),
-            StartGtidSet(gtid_set=known),
-            CANAL_JSON,
-            until_end=True,
-        )
-        tail.run(lines.extend, lambda _: None)
-        yield Told(server, database, [json.loads(line) for line in lines])
+    with told_by_tail(server, script.statements) as found:
+        yield found
 
 
 def sent(server: MysqlServer, place: tuple[str, int]) -> Counter[int]:

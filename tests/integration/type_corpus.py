@@ -1,4 +1,4 @@
-"""Every column type of MySQL 9.7 with ordinary values and edges, and how the server itself shows them.
+"""Every column type of MySQL and MariaDB with ordinary values and edges, and how the server itself shows them.
 
 The oracle is the server: `shown` is an SQL expression over column `c` whose text must be what cdcd publishes; where two
 texts may stand for one value (FLOAT, VECTOR) both sides are read into it first.
@@ -27,6 +27,11 @@ def floats_of_hex(text: str) -> object:
 
 def floats_of_list(text: str) -> object:
     return b"".join(struct.pack("<f", value) for value in json.loads(text))
+
+
+def without_holes(text: str) -> object:
+    """The server shows a code that is no character as a question mark, and its value has no others."""
+    return re.sub(r"[?\ufffd]+", "\ufffd", text)
 
 
 @dataclass(frozen=True)
@@ -297,6 +302,39 @@ def _texts() -> list[Case]:
     return cases
 
 
+# Codes that a set has no character for, which the server stores all the same.
+HOLES = {
+    "armscii8": "a1ff",
+    "ascii": "80ff",
+    "big5": "f9fe",
+    "cp1250": "8183",
+    "cp1251": "98",
+    "cp1257": "a1a5",
+    "cp932": "effc",
+    "dec8": "a4acfe",
+    "euckr": "fefe",
+    "gb2312": "a2a1",
+    "gbk": "fefe",
+    "geostd8": "ff",
+    "greek": "aed2ff",
+    "hebrew": "a1dbff",
+    "latin7": "a1a5",
+    "sjis": "effc",
+    "tis620": "fcff",
+    "ujis": "fefe",
+}
+
+
+def _holes() -> list[Case]:
+    """`a`, the codes, `b`."""
+
+    def case(name: str, codes: str) -> Case:
+        value = f"_{name} x'61{codes}62'"
+        return Case(f"VARCHAR(9) CHARACTER SET {name}", (value,), TEXT, without_holes, without_holes)
+
+    return [case(name, codes) for name, codes in HOLES.items()]
+
+
 def _binaries() -> list[Case]:
     values = ("''", "'a'", "x'00'", "x'00ff00'", "x'ff0000'", "x'0102'", "'abc'", "x'c3a9'")
     return [
@@ -325,6 +363,9 @@ def _members() -> list[Case]:
             Case(f"SET({labels(n)})", ("0", "1", str(2**n - 1), str(2 ** (n - 1))), TEXT)
             for n in (8, 9, 17, 33, 63, 64)
         ),
+        # Of no character set: text all the same, if it can be.
+        Case("ENUM('a','é','漢') CHARACTER SET binary", ("1", "2", "3"), "CONVERT(CAST(c AS BINARY) USING utf8mb4)"),
+        Case("SET('a','é','漢') CHARACTER SET binary", ("0", "5", "7"), "CONVERT(CAST(c AS BINARY) USING utf8mb4)"),
     ]
 
 
@@ -376,6 +417,12 @@ def _json() -> Case:
         "CAST(CAST('' AS BINARY) AS JSON)",
         "JSON_ARRAY(1.1e0, CAST(1.1 AS FLOAT), 0.1e0 + 0.2e0)",
         "CAST(ST_GeomFromText('POINT(1 2)') AS JSON)",
+        "JSON_ARRAY(CAST(2024 AS YEAR), CAST('ab' AS BINARY(5)), UNHEX(REPEAT('ab', 70000)))",
+        "(SELECT JSON_OBJECT('at', last_update) FROM mysql.innodb_table_stats LIMIT 1)",  # a TIMESTAMP
+        "'[32767,-32768,32768,-32769,65535,65536,2147483647,-2147483648,2147483648,-2147483649,4294967295,4294967296]'",
+        "'[9223372036854775807,-9223372036854775808,9223372036854775808,-9223372036854775809,18446744073709551616]'",
+        """'{"a":1,"b":2,"a":{"a":3,"a":4}}'""",
+        "JSON_OBJECT(REPEAT('k', 65535), 1, REPEAT('k', 65534), 2)",
         "JSON_ARRAY(REPEAT('x', 127), REPEAT('y', 128), REPEAT('é', 20000))",
         "CONCAT('[', REPEAT('1,', 30000), '2]')",
         "CONCAT('[', REPEAT('70000,', 20000), '-70000]')",
@@ -404,9 +451,10 @@ def _spatial() -> list[Case]:
     # The stored bytes: SRID and WKB as they are, axes not swapped.
     shown = r"REPLACE(TO_BASE64(CAST(c AS BINARY)), '\n', '')"
     cases = [Case(name, values(texts), shown) for name, texts in shapes.items()]
+    placed = Case("POINT SRID 4326", ("ST_GeomFromText('POINT(48.1 11.5)', 4326)",), shown, only="mysql-9")
     empty = Case("GEOMETRY", ("ST_GeomFromText('GEOMETRYCOLLECTION EMPTY')",), shown, only="mysql-9")
     geometry = (*values(every), "ST_GeomFromText('POINT(1 2)', 4326)", "ST_GeomFromText('LINESTRING(1 2,3 4)', 3857)")
-    return [*cases, empty, Case("GEOMETRY", geometry, shown)]
+    return [*cases, placed, empty, Case("GEOMETRY", geometry, shown)]
 
 
 def _vectors() -> list[Case]:
@@ -421,6 +469,49 @@ def _vectors() -> list[Case]:
     ]
 
 
+def _of_mariadb() -> list[Case]:
+    """Bytes that only information_schema can tell from BINARY and VARBINARY stand beside such."""
+    since_10_11 = "mariadb-1(0.11|1)"
+    long, raw = "REPEAT('long text ', 40)", "REPEAT(X'00FF', 300)"
+    six = """:: ::1 2001:db8:: ::ffff:1.2.3.4 ::1.2.3.4 fe80::1:0:0:1 1:0:2:3:4:5:6:7 0:1:: 0:0:1:2:3:4:5:6 1:2:3:4:5:6:7:0
+        1:0:0:2:0:0:3:4 ::2:3:4:5:6:7 ::ffff:0:1 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ::ffff ::1:0 1:: 0:0:0:0:1::"""
+    uuids = """123e4567-e89b-12d3-a456-426614174000 123e4567-e89b-42d3-a456-426600000000 00000000-0000-0000-0000-000000000000
+        ffffffff-ffff-ffff-ffff-ffffffffffff 018f3f2e-7c0a-7abc-8def-001122334400 00000000-0000-1000-8000-000000000000
+        10000000-2000-3000-9000-a00000000000 12345678-9abc-5def-bfff-ffffffffff00 12345678-9abc-0def-1fff-ffffffffffff
+        12345678-9abc-6def-8fff-ffffffffffff"""
+
+    def quoted(words: str) -> tuple[str, ...]:
+        return tuple(f"'{word}'" for word in words.split())
+
+    def case(type_: str, values: tuple[str, ...], shown: str = "c", only: str = "mariadb", read: Read = same) -> Case:
+        return Case(type_, values, shown, read, read, only)
+
+    vectors = ("VEC_FromText('[1.5,2,-0.25]')", "VEC_FromText('[0,1e10,-3.5e-20]')")
+    late = ("'1970-01-01 00:00:01'", "'2038-01-19 03:14:08'", "'2106-02-07 06:28:15'")
+    later = ("'2040-02-29 23:59:59.000001'", "'2106-02-07 06:28:15.999999'")
+    return [
+        case("VARCHAR(500) COMPRESSED", ("''", "'a'", long, "REPEAT('ä€', 100)"), TEXT),
+        case("VARCHAR(100) COMPRESSED CHARACTER SET latin1", ("''", "'é'", "REPEAT('é', 90)"), TEXT),
+        case("VARCHAR(255) COMPRESSED CHARACTER SET latin1", ("''", "REPEAT('x', 255)"), TEXT),
+        case("MEDIUMTEXT COMPRESSED", ("''", "'a'", long, "REPEAT('漢', 70000)"), TEXT),
+        case("BLOB COMPRESSED", ("''", "X'00'", raw), BASE64),
+        case("VARBINARY(700) COMPRESSED", ("''", "X'80'", raw), BASE64),
+        case("INET6", quoted(six)),
+        case("INET4", quoted("0.0.0.0 1.2.3.4 10.0.0.0 255.255.255.255"), only=since_10_11),
+        case("UUID", quoted(uuids), only=since_10_11),
+        case("BINARY(16)", ("'::1'", "X'123E4567E89B12D3A456426614174000'"), BASE64),
+        case("BINARY(4)", ("'ab'", "''"), BASE64),
+        # The server writes more digits than a float has.
+        case("VECTOR(3)", vectors, "VEC_ToText(c)", "mariadb-11", floats_of_list),
+        case("VARBINARY(12)", vectors, BASE64, "mariadb-11"),
+        case("YEAR(2)", ("0", "'00'", "1", "69", "70", "99", "2024"), "IF(c < 70, 2000, 1900) + c"),
+        case("TIMESTAMP", late, only="mariadb-11"),
+        case("TIMESTAMP(6)", later, only="mariadb-11"),
+        case("JSON", ('\'{"b": 1, "a":[1,2]}\'', "'null'")),
+    ]
+
+
+OF_MARIADB = _of_mariadb()
 CORPUS: tuple[Case, ...] = (
     *_integers(),
     Case("BOOL", ("TRUE", "FALSE", "2")),
@@ -434,6 +525,8 @@ CORPUS: tuple[Case, ...] = (
     _json(),
     *_spatial(),
     *_vectors(),
+    *_holes(),
+    *OF_MARIADB,
 )
 
 

@@ -8,7 +8,7 @@ of its own, in which each value gives way to the next, and the last (NULL) to th
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,10 +25,13 @@ from tests.integration.type_corpus import Case
 from tests.reading import endpoint_of
 from tests.servers import MysqlServer
 
-IMAGES: Final = ("FULL", "MINIMAL", "NOBLOB")
+IMAGES: Final = ("FULL", "MINIMAL", "NOBLOB", "FULL_NODUP")
+"""The last is MariaDB's from 11.4 on: an UPDATE has the row as it was, and what of it changed."""
 STEP = 1000
 BLOBS = re.compile(r"(TINY|MEDIUM|LONG)?(TEXT|BLOB)")
-"""What NOBLOB leaves out of an image unless it has changed (MySQL manual, `binlog_row_image`); JSON, GEOMETRY and VECTOR stay."""
+"""What NOBLOB leaves out of an image unless it has changed (MySQL manual, `binlog_row_image`); JSON, GEOMETRY and VECTOR stay.
+MariaDB's JSON is a LONGTEXT.
+"""
 WIDTH = re.compile(r"^((tiny|small|medium|big)?int|year|float|double)\([\d,]+\)")
 ABSENT: Final = "(absent)"
 
@@ -62,7 +65,11 @@ Shown = dict[int, str | None]
 """Number of a value -> the server's text of it; NULL is the last."""
 
 
-def write(cursor: Cursor, cases: dict[str, Case]) -> dict[str, Shown]:
+def images_of(server: MysqlServer) -> tuple[str, ...]:
+    return IMAGES if server.flavour == "mariadb-11.8" else IMAGES[:3]
+
+
+def write(cursor: Cursor, cases: dict[str, Case], images: Sequence[str]) -> dict[str, Shown]:
     """Everything for these tables; what the server shows of the originals."""
     shown = {}
     for name, case in cases.items():
@@ -71,10 +78,10 @@ def write(cursor: Cursor, cases: dict[str, Case]) -> dict[str, Shown]:
         cursor.execute(f"INSERT INTO {name} VALUES {rows}")
         cursor.execute(f"SELECT id, {case.shown} FROM {name}")
         shown[name] = {int(id_): text for id_, text in cursor.fetchall()}
-    for image in IMAGES:
+    for image in images:
         cursor.execute(f"SET SESSION binlog_row_image = {image}")
         for name, case in cases.items():
-            change(cursor, name, (IMAGES.index(image) + 1) * STEP, len(case.values) + 1)
+            change(cursor, name, (images.index(image) + 1) * STEP, len(case.values) + 1)
     return shown
 
 
@@ -123,15 +130,15 @@ def new_file(server: MysqlServer) -> StartFile:
 
 
 def run(server: MysqlServer, cases: Iterable[Case], *, read: Read = tail) -> Matrix:
-    """Write, read back and compare all of them."""
-    by_name = {table_name(i): case for i, case in enumerate(cases)}
+    """Write, read back and compare all that the server has."""
+    by_name = {table_name(i): case for i, case in enumerate(cases) if case.on(server.flavour)}
     matrix = Matrix(server.flavour, len(by_name))
     with server.database() as database, server.connect(database=database, charset="utf8mb4", conv={}) as connection:
         start = new_file(server)
         with connection.cursor() as cursor:
             cursor.execute(f"ALTER DATABASE {database} CHARACTER SET utf8mb4")
             cursor.execute("SET sql_mode = 'ALLOW_INVALID_DATES', time_zone = '+00:00', group_concat_max_len = 1000000")
-            shown = write(cursor, by_name)
+            shown = write(cursor, by_name, images_of(server))
         declared = column_types(server, database)
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for line in read(server, database, start):
@@ -139,28 +146,35 @@ def run(server: MysqlServer, cases: Iterable[Case], *, read: Read = tail) -> Mat
             found[message["table"]].append(message)
     for name, case in by_name.items():
         check_type(matrix, case, declared[name], found[name])
-        check_values(matrix, case, shown[name], found[name])
+        check_values(matrix, case, shown[name], found[name], images_of(server))
     return matrix
 
 
 def check_type(matrix: Matrix, case: Case, declared: str, messages: list[dict[str, Any]]) -> None:
-    """The binlog carries no display widths, which MySQL 9.7 hardly shows and older servers do."""
+    """The binlog carries no display widths, which MySQL 9.7 hardly shows and older servers do, nor that a column is COMPRESSED."""
     told = messages[0]["mysqlType"]["c"]
+    declared = declared.partition(" /*")[0]
     without_width = WIDTH.sub(r"\1", declared.removesuffix(" zerofill"))
     if told not in {declared, without_width}:
         matrix.declared[case.type] = (declared, told)
 
 
-def check_values(matrix: Matrix, case: Case, shown: Shown, messages: list[dict[str, Any]]) -> None:
+def check_values(
+    matrix: Matrix, case: Case, shown: Shown, messages: list[dict[str, Any]], images: Sequence[str]
+) -> None:
     seen: set[tuple[str, int]] = set()
     for message in messages:
         id_ = int(message["data"][0]["id"])
         seen.add((message["type"], id_))
-        image = IMAGES[id_ // STEP - 1] if id_ >= STEP else "FULL"
-        for part, published, expected in parts(message, image, shown, id_ % STEP, blob=bool(BLOBS.match(case.type))):
+        image = images[id_ // STEP - 1] if id_ >= STEP else "FULL"
+        for part, published, expected in parts(message, image, shown, id_ % STEP, blob=is_blob(case, matrix.server)):
             matrix.compare((image, part, str(id_ % STEP)), case, published, expected)
-    for missing in sorted(wanted(shown) - seen):
+    for missing in sorted(wanted(shown, images) - seen):
         matrix.differences.append((matrix.server, case.type[:60], "no message", *map(str, missing)))
+
+
+def is_blob(case: Case, flavour: str) -> bool:
+    return bool(BLOBS.match(case.type)) or (case.type == "JSON" and flavour.startswith("mariadb"))
 
 
 def parts(
@@ -168,7 +182,7 @@ def parts(
 ) -> Iterator[tuple[str, object, object]]:
     """(operation, what was published, what the server shows) of a message."""
     [row] = message["data"]
-    logged = image == "FULL" or (image == "NOBLOB" and not blob)
+    logged = image in {"FULL", "FULL_NODUP"} or (image == "NOBLOB" and not blob)
     before = shown[n] if logged else ABSENT
     if message["type"] == "INSERT":
         yield "INSERT", row.get("c", ABSENT), shown[n]
@@ -181,10 +195,10 @@ def parts(
         yield "UPDATE old", message["old"][0].get("c", ABSENT), before
 
 
-def wanted(shown: Shown) -> set[tuple[str, int]]:
+def wanted(shown: Shown, images: Sequence[str]) -> set[tuple[str, int]]:
     """Messages there must be. An UPDATE between values that show the same may have changed nothing."""
     found = {("INSERT", n) for n in shown}
-    for base in range(STEP, STEP * (len(IMAGES) + 1), STEP):
+    for base in range(STEP, STEP * (len(images) + 1), STEP):
         found |= {(kind, base + n) for kind in ("INSERT", "DELETE") for n in shown}
         found |= {("UPDATE", base + n) for n in shown if shown[n] != shown[(n + 1) % len(shown)]}
     return found

@@ -15,16 +15,17 @@ from tests.events import (
     INCIDENT,
     SOURCE,
     WRITE,
-    XA_PREPARE,
     Dump,
     Event,
     gtid,
     image,
     inner,
     payload,
+    prepared,
     query,
     rows,
     table_map,
+    xa_commit,
 )
 
 ROWS = (table_map(), rows(WRITE, image(1, "a"), image(2, "b")))
@@ -34,12 +35,8 @@ KINDS: dict[str, tuple[Event, ...]] = {
     "statement": (query("ALTER TABLE orders ADD x INT"),),
     "statement inside": (BEGIN, query("CREATE TABLE t (id INT) START TRANSACTION"), *ROWS, COMMIT),
     "compressed": (payload(zstandard.compress(inner(BEGIN, *ROWS, COMMIT)), compression=0),),
-    "XA, which could not be published": (
-        query("XA START X'31'"),
-        *ROWS,
-        query("XA END X'31'"),
-        (XA_PREPARE, bytes(25)),
-    ),
+    "XA, prepared": prepared("a", *ROWS),
+    "XA, committed": (xa_commit("a"),),
     "an incident": ((INCIDENT, b"\x01\x00\x00"),),
     "garbage": (BEGIN, (WRITE, b"\xff" * 30), COMMIT),
 }

@@ -151,8 +151,8 @@ def test_an_alter_in_two_phases_counts_where_it_is_committed(flag: int, *, told:
 @pytest.mark.parametrize(
     "events",
     [
-        (gtid(1, xid=b"x"), *ONE_ROW, query("XA END X'78'"), (XA_PREPARE, b"\0" + bytes(12))),
-        (gtid(1, flags=STANDALONE | COMPLETED_XA, xid=b"x"), query("XA COMMIT X'78'")),
+        (gtid(1, xid=b"x"), *ONE_ROW, query("XA END X'78',X'',1"), (XA_PREPARE, b"\0" + bytes(12))),
+        (gtid(1, flags=STANDALONE | COMPLETED_XA, xid=b"x"), query("XA COMMIT X'78',X'',1")),
     ],
 )
 def test_scan_steps_over_xa(events: tuple[Event, ...]) -> None:

@@ -122,7 +122,7 @@ def test_rows_done_counts_from_the_start_of_the_transaction() -> None:
 def test_another_transaction_first() -> None:
     decoder = a_decoder()
     decoder.resume(f"{SOURCE}:6", 3)
-    with pytest.raises(MalformedEvent, match=f"inside transaction {SOURCE}:6, but the source sends {SOURCE}:5 first"):
+    with pytest.raises(MalformedEvent, match=f"transaction {SOURCE}:6 is due, but the source sends {SOURCE}:5 first"):
         hear(plain(*CHANGES), decoder)
 
 

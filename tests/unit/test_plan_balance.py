@@ -63,6 +63,22 @@ def test_what_was_just_moved_stays() -> None:
     assert fleet.look().changes != ()
 
 
+def test_what_was_given_up_is_tried_elsewhere_at_once_until_many_have_failed() -> None:
+    """Nothing paused when the successor did not get ready: nothing has to rest."""
+    fleet = Fleet("a", *"bcdefgh", cooldown=300)
+    fleet.run("i", "a", 0.5)
+    fleet.run("resting", "a", 0.5)
+    fleet.schedule["resting"] = replace(fleet.schedule["resting"], moved=NOW)
+    fleet.measure()
+    asked = []
+    for _ in range(8):
+        fleet.plan()
+        asked.append(fleet.schedule["i"].next)
+        fleet.now += 30
+        fleet.plan()
+    assert asked == [*"bcdef", None, None, None]
+
+
 def test_what_is_not_measured_moves_nobody() -> None:
     fleet = _lopsided(mature=10)
     fleet.alter("a", instances={name: running(0.1, measured=9) for name in fleet.instances})

@@ -282,3 +282,14 @@ def test_garbage_of_a_server_does_no_harm() -> None:
 
 def test_the_policy_is_the_settings() -> None:
     assert Policy(**Scheduling().model_dump()) == Policy()
+
+
+def test_what_fails_and_has_to_stay_keeps_its_place_on_a_full_server() -> None:
+    fleet = Fleet("a")
+    fleet.alter("a", max_instances=1)
+    fleet.run("failing", "a", 0.1)
+    fleet.add("another")
+    fleet.fail("failing", "a", "source-lost", "retry")
+    fleet.plan()
+    assert fleet.where("failing") == ("a", None)
+    assert "another" not in fleet.schedule

@@ -30,16 +30,19 @@ from tests.events import (
     gtid,
     header,
     image,
+    prepared,
     query,
     rotate,
     rows,
     table_map,
     with_crc,
+    xa_commit,
+    xa_rollback,
 )
 
 HEADER = (
     *("database", "table", "name", "data", "declared", "octets", "digits", "scale", "fraction"),
-    *("collation", "collation_id", "nullable", "extra", "key_part"),
+    *("collation", "collation_id", "nullable", "extra", "key_part", "mariadb"),
 )
 
 
@@ -440,10 +443,10 @@ def table_file(tmp_path: Path, *rows_: str, head: tuple[str, ...] = HEADER) -> P
 
 
 COLUMNS = (
-    "shop\torders\tid\tint\tint\tNULL\t10\t0\tNULL\tNULL\tNULL\tYES\t\t2",
-    "shop\torders\tname\tvarchar\tvarchar(20)\t80\tNULL\tNULL\tNULL\tutf8mb4_0900_ai_ci\t255\tYES\t\t1",
-    "shop\torders\tki\\tnd\tenum\tenum('a','b')\t4\tNULL\tNULL\tNULL\tutf8mb4_0900_ai_ci\t255\tYES\t\tNULL",
-    "shop\torders\tflags\tset\tset('1','2','3','4','5','6','7','8','9')\t4\tNULL\tNULL\tNULL\tlatin1_bin\t47\tYES\t\tNULL",
+    "shop\torders\tid\tint\tint\tNULL\t10\t0\tNULL\tNULL\tNULL\tYES\t\t2\t0",
+    "shop\torders\tname\tvarchar\tvarchar(20)\t80\tNULL\tNULL\tNULL\tutf8mb4_0900_ai_ci\t255\tYES\t\t1\t0",
+    "shop\torders\tki\\tnd\tenum\tenum('a','b')\t4\tNULL\tNULL\tNULL\tutf8mb4_0900_ai_ci\t255\tYES\t\tNULL\t0",
+    "shop\torders\tflags\tset\tset('1','2','3','4','5','6','7','8','9')\t4\tNULL\tNULL\tNULL\tlatin1_bin\t47\tYES\t\tNULL\t0",
 )
 
 
@@ -458,7 +461,7 @@ def test_names_from_a_file(tmp_path: Path) -> None:
     [
         ((), "it does not have that table"),
         (COLUMNS[:3], "the binlog has 4 columns, the table has 3"),
-        ((COLUMNS[0].replace("int", "bigint"), *COLUMNS[1:]), "binlog column 1 is INT null, the table has BIGINT null"),
+        ((COLUMNS[0].replace("int", "bigint"), *COLUMNS[1:]), "binlog column 1 is INT, the table has BIGINT"),
     ],
 )
 def test_a_file_with_another_table(tmp_path: Path, lines: tuple[str, ...], why: str) -> None:
@@ -471,10 +474,73 @@ def test_a_file_with_another_table(tmp_path: Path, lines: tuple[str, ...], why: 
     ("head", "lines", "why"),
     [
         (("a", "b"), (), "must begin with the columns database, table"),
-        (HEADER, ("shop\torders",), "line 2: has 2 fields, not 14"),
+        (HEADER, ("shop\torders",), "line 2: has 2 fields, not 15"),
         (HEADER, (COLUMNS[0].replace("10", "ten"),), "line 2: invalid literal"),
     ],
 )
 def test_what_is_no_such_file(tmp_path: Path, head: tuple[str, ...], lines: tuple[str, ...], why: str) -> None:
     with pytest.raises(InvalidConfig, match=why):
         SchemaFile(table_file(tmp_path, *lines, head=head))
+
+
+# ------------------------------------------------------------------ XA transactions
+
+
+MANY = 6000
+"""Rows of 250 bytes: more than is kept in memory."""
+
+
+def xa_files(tmp_path: Path, *second: Any) -> list[Path]:
+    """A transaction that is prepared in one file; what ends it in the next one."""
+    big = (table_map(), *(rows(WRITE, *(image(n, "x" * 250) for n in range(at, at + 20))) for at in range(0, MANY, 20)))
+    first = a_dump().transaction(10, *prepared("big", *big)).transaction(11, *prepared("small", *changes(7)[1:3]))
+    files = []
+    for name, dump in (("binlog.000001", first), ("binlog.000002", a_dump("binlog.000002", first=20))):
+        if name.endswith("2"):
+            for number, event in enumerate(second, 30):
+                dump.transaction(number, event)
+        files.append(tmp_path / f"{name}.gz")
+        files[-1].write_bytes(gzip.compress(file_of(dump), 1))
+    return files
+
+
+def test_xa_rows_are_read_again_from_their_file(tmp_path: Path) -> None:
+    files = xa_files(tmp_path, xa_commit("small"), xa_commit("big"))
+    first = ["1", "2", "3"]
+    ids = ["20", "21", "22", "7", *map(str, range(MANY))]
+    assert replay(*files).ids == first + ids
+    told = replay(*files, begin=parse_bound("file:binlog.000002:4"))
+    assert told.ids == ids
+    assert told.summary.inserts == len(ids)
+
+
+def test_xa_rows_that_an_earlier_statement_ended(tmp_path: Path) -> None:
+    files = xa_files(tmp_path, xa_rollback("big"), xa_commit("small"))
+    after = file_of(
+        a_dump("binlog.000003", first=40).transaction(50, xa_commit("big")).transaction(51, xa_commit("small"))
+    )
+    (tmp_path / "binlog.000003").write_bytes(after)
+    told = replay(*files, tmp_path / "binlog.000003", begin=parse_bound("file:binlog.000003:4"))
+    assert told.ids == ["40", "41", "42"]
+
+
+@pytest.mark.parametrize("name", ["big", "small"])
+def test_xa_rows_that_are_in_no_file_given(tmp_path: Path, name: str) -> None:
+    files = xa_files(tmp_path, xa_commit(name))
+    with pytest.raises(FindingError, match="none of the files given has it") as refused:
+        replay(files[1])
+    assert refused.value.finding.code == "xa-unknown"
+
+
+def test_xa_rows_of_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dump = (
+        a_dump()
+        .transaction(10, *prepared("a", *changes(7)[1:3]))
+        .transaction(11, xa_commit("a"))
+        .transaction(12, xa_commit("b"))
+    )
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(file_of(dump)))))
+    told = Told()
+    with pytest.raises(FindingError, match="standard input cannot be read once more"):
+        replay("-", told=told)
+    assert told.ids == ["1", "2", "3", "7"]

@@ -53,6 +53,9 @@ DDL = [
     "CREATE VIEW v AS SELECT 1",
 ]
 DML = [
+    "ANALYZE UPDATE t SET a = 1",
+    "ANALYZE FORMAT=JSON DELETE FROM t",
+    "SET STATEMENT max_statement_time=9 FOR INSERT INTO t VALUES (1)",
     "INSERT INTO t VALUES (1)",
     "insert into t select * from u",
     "UPDATE t SET a = 1",
@@ -124,7 +127,31 @@ def test_first_words_stop_at_what_is_no_word() -> None:
     assert first_words("drop table if exists t", 3) == ("DROP", "TABLE", "IF")
 
 
-@pytest.mark.parametrize("sql", ["(" * 300_000, "/*" * 150_000, "/*x*/" * 60_000, " -" * 150_000, "#\n" * 150_000])
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("SET STATEMENT max_statement_time=9 FOR ALTER TABLE t ADD a INT", ("ALTER", "TABLE", "T")),
+        ("set statement a='for x', b=1 /* FOR */ for /* y */ insert into t values (1)", ("INSERT", "INTO", "T")),
+        ("SET STATEMENT a=1 FOR SET STATEMENT b=2 FOR DROP TABLE t", ("DROP", "TABLE", "T")),
+        ("SET STATEMENT = 1", ("SET", "STATEMENT")),
+    ],
+)
+def test_set_statement_is_what_it_stands_before(sql: str, words: tuple[str, ...]) -> None:
+    """MariaDB logs both (seen with 11.8)."""
+    assert first_words(sql, 3) == words
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET STATEMENT a=1 FOR " * 20_000,
+        "(" * 300_000,
+        "/*" * 150_000,
+        "/*x*/" * 60_000,
+        " -" * 150_000,
+        "#\n" * 150_000,
+    ],
+)
 def test_hostile_texts_take_linear_time(sql: str) -> None:
     begun = time.process_time()
     classify(sql)

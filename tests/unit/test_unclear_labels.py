@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cdcd.binlog.schema import Column, TableSchema
-from cdcd.mysql.table_definition import definition_of
+from cdcd.mysql.table_definition import definition_of, read_labels
 
 
 def record(declared: str, collation: str) -> dict[str, Any]:
@@ -25,6 +25,9 @@ def record(declared: str, collation: str) -> dict[str, Any]:
         ("enum('a','b')", "utf8mb4_0900_ai_ci", False),
         ("enum('why?')", "latin1_swedish_ci", False),
         ("set('?')", "utf8mb3_general_ci", False),
+        ("enum('?','b')", "binary", True),
+        ("enum('a','", "binary", True),
+        ("enum(x'ff41','b')", "binary", False),
     ],
 )
 def test_question_marks(declared: str, collation: str, unclear: bool) -> None:
@@ -37,3 +40,8 @@ def test_question_marks(declared: str, collation: str, unclear: bool) -> None:
 def test_text_with_question_marks_is_no_label() -> None:
     definition = definition_of([record("varchar(2)", "utf8mb4_bin")], {"utf8mb4_bin": 46}, [])
     assert definition.unclear == ""
+
+
+def test_labels_that_are_no_text() -> None:
+    """As MySQL 9.7 shows ENUM(x'ff', 'x''41', 'b') CHARACTER SET binary."""
+    assert read_labels("enum(x'ff','x''41','b')") == (b"\xff", b"x'41", b"b")

@@ -1,5 +1,6 @@
 """What is remembered of names, and where it holds: over take-overs, orders to go back, other servers and a binlog begun anew."""
 
+import json
 from typing import Any, cast
 
 import pytest
@@ -8,7 +9,7 @@ from cdcd.binlog.position import Position
 from cdcd.binlog.spans import Place
 from cdcd.binlog.touching import Change, Table
 from cdcd.errors import FindingError
-from cdcd.worker.memory import MOST_FILES, SchemaMemory
+from cdcd.worker.memory import SchemaMemory
 from tests.memory import MemorySink
 
 A, B = "a" * 36, "b" * 36
@@ -60,8 +61,15 @@ class Life:
         self.memory.store(sink, self.partitions)
         sink.checkpoint(cast(Any, None))
         for _, key, value in sink.kept:
-            assert value is not None
-            self.topic.facts[key] = value
+            if value is None:
+                del self.topic.facts[key]
+            else:
+                self.topic.facts[key] = value
+        return self
+
+    def entered(self, place: Place, oldest: int) -> "Life":
+        self.memory.oldest_file = lambda: at(0, oldest).file
+        self.memory.entered(place.file, place.created)
         return self
 
     def learn(self, place: Place, definition: bytes, table: Table = T) -> "Life":
@@ -72,9 +80,11 @@ class Life:
         self.memory.passed(Change(sql, "shop", ("shop",)), place)
         return self
 
-    def known(self, place: Place, table: Table = T) -> bytes | None:
-        self.memory.entered(place.file, place.created)
-        return self.memory.find(table, PRINT, place)
+    def known(self, place: Place, table: Table = T, reading: Place | None = None) -> bytes | None:
+        """`reading`: where the dump is, if not at `place`."""
+        reading = reading or place
+        self.memory.entered(reading.file, reading.created)
+        return self.memory.find(table, PRINT, place, reading)
 
 
 def at(offset: int, file: int = 1, created: int = 0) -> Place:
@@ -107,7 +117,7 @@ def test_what_is_known_holds_from_there_on_over_a_take_over(life: Life) -> None:
     assert life.partitions == {life.topic.name: 1}
     assert life.known(at(500)) == OLD
     assert life.known(at(4, file=2)) == OLD
-    assert life.memory.find(T, b"another shape", at(500)) is None
+    assert life.memory.find(T, b"another shape", at(500), at(500)) is None
     assert life.known(at(500), U) is None
 
 
@@ -124,6 +134,23 @@ def test_a_ddl_ends_it(life: Life) -> None:
 def test_what_is_not_stored_is_forgotten(altered: Life) -> None:
     altered.ddl(at(450)).take_over()
     assert altered.known(at(460)) == NEW
+
+
+def test_rows_of_an_earlier_place_have_its_names(altered: Life) -> None:
+    """As those of an XA transaction, in its own file and from the next one, and what is read then is not touched."""
+    for reading in (at(500), at(77, file=2)):
+        assert altered.known(at(150), reading=reading) == OLD
+        assert altered.known(reading) == NEW
+        assert altered.known(at(150, created=7), reading=reading) is None
+
+
+def test_what_is_known_of_an_earlier_place_is_not_in_force_where_the_dump_is(altered: Life) -> None:
+    """Between the two is what was not read."""
+    altered.take_over(A, stored(400), continues=False)
+    assert altered.known(at(150), reading=at(4, file=9)) == OLD
+    for _ in range(2):
+        assert altered.known(at(100, file=9)) is None
+        altered.commit().take_over()
 
 
 def test_going_back_finds_the_names_of_the_time(altered: Life) -> None:
@@ -221,13 +248,50 @@ def test_positions_that_were_deleted_by_hand(altered: Life) -> None:
     assert altered.known(at(390)) is None
 
 
-def test_many_files(life: Life) -> None:
-    life.learn(at(100), OLD)
-    for file in range(2, MOST_FILES + 10):
-        life.memory.entered(f"binlog.{file:06}", 1000 + file)
-    life.commit().take_over(A, stored(50, MOST_FILES + 9))
-    assert life.known(at(100)) is None
-    assert life.known(at(100, file=MOST_FILES + 9)) == OLD
+def test_purged_files_are_forgotten(altered: Life) -> None:
+    """Old names end in the first file; new ones hold from there on, in all that follow."""
+    for file in range(2, 12):
+        altered.entered(at(4, file), oldest=max(1, file - 5))
+    altered.commit()
+    [stretch, *spans] = altered.topic.facts.values()
+    assert list(json.loads(stretch)["files"]) == [f"binlog.{file:06}" for file in range(6, 12)]
+    assert [json.loads(span)["definition"] for span in spans] == [json.loads(NEW)]
+    altered.take_over(A, stored(50, 11))
+    assert altered.known(at(100)) is None
+    assert altered.known(at(100, file=6)) == NEW
+    assert altered.known(at(100, file=11)) == NEW
+
+
+def test_what_ends_in_a_file_that_is_there_stays(altered: Life) -> None:
+    altered.entered(at(4, file=2), oldest=1).commit().take_over(A, stored(400), continues=False)
+    assert altered.known(at(150)) == OLD
+
+
+def test_a_former_reading_is_forgotten_with_its_files(altered: Life) -> None:
+    """Its spans without an end held to where it ended."""
+    altered.take_over(A, stored(400), continues=False).learn(at(5, file=3), NEW)
+    assert len(altered.commit().topic.facts) == 5, "two stretches"
+    altered.entered(at(4, file=4), oldest=2).commit()
+    assert {json.loads(key).get("stretch") or tuple(json.loads(key)["start"]) for key in altered.topic.facts} == {
+        2,
+        (2, "binlog.000003", 5),
+    }
+    assert altered.take_over(A, stored(9, 4)).known(at(10, file=4)) == NEW
+
+
+def test_what_another_server_holds_is_not_forgotten(altered: Life) -> None:
+    """Which files that one still has is not known here; what was carried over from it is needed here."""
+    altered.take_over(B, stored(400)).entered(at(4, file=9), oldest=8).entered(at(4, file=10), oldest=9).commit()
+    assert altered.known(at(77, file=10)) == NEW
+    altered.take_over(A, stored(80, 10, B), continues=False)
+    assert (altered.known(at(150)), altered.ddl(at(200)).known(at(350))) == (OLD, NEW)
+
+
+def test_a_way_back_over_another_server(altered: Life) -> None:
+    """What holds now was learnt in files that are gone by now: it is needed all the same."""
+    altered.take_over(B, stored(400)).entered(at(4, file=9), oldest=9).take_over(A, stored(70, 9, B))
+    altered.entered(at(4, file=5), oldest=5).commit()
+    assert altered.take_over(A, stored(70, 5)).known(at(99, file=5)) == NEW
 
 
 @pytest.mark.parametrize(

@@ -60,16 +60,21 @@ def life() -> Life:
     return Life().take_over(continues=False)
 
 
+def names_at(life: Life, lookup: Lookup, place: Place, reading: Place | None = None) -> TableSchema:
+    """`reading`: where the dump is, if not at `place`."""
+    return RememberedNames(life.memory, lookup, lambda: reading or place).names_for(LOGGED, place)
+
+
 def test_asked_once(life: Life) -> None:
     lookup = Lookup()
-    first = RememberedNames(life.memory, lookup).names_for(LOGGED, at(100))
+    first = names_at(life, lookup, at(100))
     assert first == READ.name(LOGGED)
     assert [column.labels for column in first.columns] == [(), (), (b"it's", b"off")]
     for server, place in ((A, at(900)), (B, at(77, file=9)), (B, at(99, file=9))):
         old = stored(80, 9, B) if place.offset == 99 else stored(400)
         life.commit().take_over(server, old)
         life.memory.entered(place.file, place.created)
-        again = RememberedNames(life.memory, lookup).names_for(LOGGED, place)
+        again = names_at(life, lookup, place)
         assert again == first
     assert lookup.asked == [at(100)]
     assert lookup.searched == []
@@ -77,10 +82,9 @@ def test_asked_once(life: Life) -> None:
 
 def test_asked_again_after_a_statement(life: Life) -> None:
     lookup = Lookup()
-    names = RememberedNames(life.memory, lookup)
-    names.names_for(LOGGED, at(100))
+    names_at(life, lookup, at(100))
     life.memory.passed(Change("ALTER TABLE t RENAME COLUMN a TO b", "shop", ("shop",)), at(200))
-    names.names_for(LOGGED, at(300))
+    names_at(life, lookup, at(300))
     assert lookup.asked == [at(100), at(300)]
 
 
@@ -89,6 +93,25 @@ def test_from_further_on_if_nothing_came_between(life: Life, clear: bool) -> Non
     lookup = Lookup(clear=clear)
     life.learn(at(500), READ.to_json()).commit().take_over(A, stored(600), continues=False)
     life.memory.entered("binlog.000001", 1001)
-    assert RememberedNames(life.memory, lookup).names_for(LOGGED, at(100)) == READ.name(LOGGED)
+    assert names_at(life, lookup, at(100)) == READ.name(LOGGED)
     assert lookup.searched == [(at(100), at(500))]
     assert lookup.asked == ([] if clear else [at(100)])
+
+
+def test_of_an_earlier_place_they_are_learnt_where_the_dump_is(life: Life) -> None:
+    """Rows of an XA transaction: what was proven from its first phase to its second one holds from there on."""
+    lookup = Lookup()
+    names_at(life, lookup, at(100), reading=at(500))
+    assert lookup.searched == [(at(100), at(500))]
+    life.ddl(at(700)).commit()
+    assert life.known(at(600)) == READ.to_json()
+    assert life.known(at(800)) is None
+    life.take_over(A, stored(900), continues=False)
+    names_at(life, lookup, at(100), reading=at(500))
+    assert lookup.asked == [at(100)], "after an order to go back it is found from further on"
+
+
+def test_of_an_earlier_place_they_are_not_learnt_if_a_statement_came_between(life: Life) -> None:
+    lookup = Lookup(clear=False)
+    names_at(life, lookup, at(100), reading=at(500))
+    assert life.known(at(600)) is None

@@ -8,9 +8,24 @@ from hypothesis import strategies as st
 from cdcd.binlog.core.native import NEED_BYTES, Decoder
 from cdcd.binlog.gtid import GtidSet
 from cdcd.binlog.position import Position, coordinate
+from cdcd.binlog.prepared import Prepared
 from cdcd.worker.tracker import Tracker
 from tests.decoding import NOW_MS, a_decoder
-from tests.events import BEGIN, COMMIT, SOURCE, WRITE, Dump, anonymous, image, query, rows, table_map
+from tests.events import (
+    BEGIN,
+    COMMIT,
+    SOURCE,
+    WRITE,
+    Dump,
+    anonymous,
+    image,
+    prepared,
+    query,
+    rows,
+    table_map,
+    xa_commit,
+    xid,
+)
 
 SERVER = "5f0c0000-0000-0000-0000-000000000001"
 START = Position(SERVER, GtidSet.parse(f"{SOURCE}:1-4"), "binlog.000001", 4, 4)
@@ -31,6 +46,26 @@ def test_a_transaction() -> None:
     assert Tracker(START, SERVER).advance(decoder) == Position(
         SERVER, GtidSet.parse(f"{SOURCE}:1-5"), "binlog.000001", decoder.transaction_start, dump.position
     )
+
+
+def test_what_is_held_is_listed_until_it_ends() -> None:
+    tracker, dump = Tracker(START, SERVER), Dump()
+    decoder = decoded(dump.transaction(5, *prepared("a", table_map(), THREE)))
+    at = tracker.advance(decoder)
+    assert [(each.xid, each.gtid, each.offset) for each in at.held] == [(xid("a"), f"{SOURCE}:5", decoder.start_offset)]
+    assert (at.txn, at.gtid_set) == (None, GtidSet.parse(f"{SOURCE}:1-5"))
+    read = len(dump.packets)
+    decoder.feed(b"".join(dump.transaction(6, xa_commit("a")).packets[read:]))
+    while decoder.decode(NOW_MS) != NEED_BYTES:
+        pass
+    assert tracker.advance(decoder).held == ()
+
+
+def test_on_another_server_places_of_what_is_held_mean_nothing() -> None:
+    held = Prepared(xid("a"), f"{SOURCE}:3", "binlog.000001", 77, 1000, 8)
+    start = replace(START, held=(held,))
+    assert Tracker(start, SERVER).position.held == (held,)
+    assert Tracker(start, "another").position.held == (replace(held, file="", offset=0, created=0),)
 
 
 def test_nothing_read_is_no_move() -> None:

@@ -8,6 +8,7 @@ cdef enum:
     R_STATEMENT = 4
     R_CONTROL = 5
     R_END = 6
+    R_HELD = 7
 
 NEED_BYTES = R_NEED_BYTES
 OUTPUT_FULL = R_OUTPUT_FULL
@@ -15,6 +16,7 @@ BOUNDARY = R_BOUNDARY
 STATEMENT = R_STATEMENT
 CONTROL = R_CONTROL
 END = R_END
+HELD = R_HELD
 
 LITERAL, AFTER, BEFORE, CHANGED, COLUMN, SEQ, NOW_MS, COMMIT_MS, GTID = range(9)
 MEMBERS, TYPE_CODES, EVENT_MS, BATCH = range(9, 13)
@@ -65,12 +67,29 @@ cdef class Decoder:
     cdef readonly uint64_t logged_us
     cdef readonly uint64_t transactions
 
-    def __cinit__(self, catalog, inflate=None, id_prefix=None):
+    # XA transactions
+    cdef Held prepared
+    cdef object reread       # brings the events of those that are not in memory
+    cdef Events events       # of the open one, as they stand in the binlog
+    cdef bint withheld       # the open transaction is an XA one: its rows wait for its end
+    cdef bint extracting     # `events` is all that is wanted
+    cdef str publishing      # xid of the prepared one whose rows are published now
+    cdef object rows_from    # that Prepared, or None
+    cdef bint asked          # HELD was said, its events come with the next step
+    cdef uint64_t told       # statements outside transactions: each may have changed names of columns
+    cdef readonly Py_ssize_t largest_kept
+    cdef readonly object xa  # (COMMIT, ROLLBACK or PREPARE, xid) of the last transaction, while scanning
+
+    def __cinit__(self, catalog, inflate=None, id_prefix=None, reread=None):
         self.packets = Packets()
         self.messages = Messages(id_prefix)
         self.rows = None if catalog is None else Rows(catalog, self.messages)
         self.inflate = inflate
         self.gtids = GtidRuns()
+        self.prepared = Held()
+        self.reread = reread
+        self.events = Events()
+        self.largest_kept = LARGEST_KEPT
         self.checksums = True      # announced before the dump; an FDE says otherwise
         self.id_size = 6
         self.control = b""
@@ -91,11 +110,17 @@ cdef class Decoder:
         try:
             return self.run_events(limit, stop_at_boundary)
         except ShortRead as error:
-            raise MalformedEvent(str(error), self.file, self.event_offset, self.event_type) from None
+            raise MalformedEvent(self.named(str(error)), self.file, self.event_offset, self.event_type) from None
         except UnsupportedEvent as error:
-            raise UnsupportedEvent(error.reason, self.file, self.event_offset, self.event_type) from None
+            raise UnsupportedEvent(self.named(error.reason), self.file, self.event_offset, self.event_type) from None
         except MalformedEvent as error:
-            raise MalformedEvent(error.reason, self.file, self.event_offset, self.event_type) from None
+            raise MalformedEvent(self.named(error.reason), self.file, self.event_offset, self.event_type) from None
+
+    cdef str named(self, str reason):
+        """What is wrong with an event of a prepared transaction, whose place is not that of its commit."""
+        if self.rows_from is None:
+            return reason
+        return f"{reason}, in XA transaction {self.publishing} that was prepared at {self.rows_from.file}:{self.rows_from.offset}"
 
     def take_runs(self):
         return self.messages.take_runs()
@@ -112,6 +137,20 @@ cdef class Decoder:
     def pass_over(self, gap):
         self.known = Known(gap)
 
+    def hold(self, prepared, Py_ssize_t largest_kept=LARGEST_KEPT):
+        self.largest_kept = largest_kept
+        for each in prepared:
+            self.prepared.prepared[each.xid] = each
+
+    def extract(self, str transaction):
+        if self.rows is not None:
+            raise ValueError("a decoder with a catalog reads rows: it does not extract them")
+        self.extracting = True
+        self.expected = transaction
+
+    def take_events(self):
+        return self.events.take()
+
     def forget(self, str database, str table):
         if self.rows is not None:
             self.rows.forget(database, table)
@@ -126,6 +165,20 @@ cdef class Decoder:
         if self.has_gtid:
             return PyBytes_FromStringAndSize(self.messages.gtid_text, self.messages.gtid_size).decode("ascii")
         return f"{self.file}:{self.transaction_start}" if self.started else ""
+
+    @property
+    def place(self):
+        if self.rows_from is not None:
+            return self.rows_from.file, self.rows_from.offset, self.rows_from.created
+        return self.reading
+
+    @property
+    def reading(self):
+        return self.file, self.transaction_start, self.file_created
+
+    @property
+    def held(self):
+        return tuple(self.prepared.prepared.values())
 
     @property
     def transaction_length(self):
@@ -178,7 +231,9 @@ cdef class Decoder:
         cdef int reason
         while True:
             self.ended = False
-            if self.payload is not None:
+            if self.asked:
+                reason = self.fetch_held()
+            elif self.payload is not None:
                 reason = self.handle_inner()
             elif self.packets.next(&next):
                 reason = self.handle_packet(&next)
@@ -188,7 +243,7 @@ cdef class Decoder:
                 return reason
             if self.ended and stop_at_boundary:
                 return R_BOUNDARY
-            if self.messages.pending >= limit:
+            if self.messages.pending >= limit or (self.extracting and self.events.out.size >= <Py_ssize_t>limit):
                 return R_OUTPUT_FULL
 
     cdef int handle_packet(self, Cursor* packet) except -1:
@@ -218,7 +273,10 @@ cdef class Decoder:
         elif self.checksums:
             strip_checksum(&event)
         self.account(&event)
-        reason = self.pass_event(&event) if self.passing and event.type not in BETWEEN_EVENTS else self.handle_body(&event)
+        if (self.passing or self.withheld) and event.type not in BETWEEN_EVENTS:
+            reason = self.pass_event(&event) if self.passing else self.withhold_event(&event)
+        else:
+            reason = self.handle_body(&event)
         if event.type in (E_FDE, E_ROTATE):
             self.control = b"\0" + PyBytes_FromStringAndSize(<const char*>packet.at + 1, left(packet) - 1)
             return R_CONTROL
@@ -239,7 +297,7 @@ cdef class Decoder:
             raise ShortRead("a compressed transaction goes on after its end")
         if event.type in OUTER_TYPES:
             raise ShortRead(f"an event of type {event.type} in a compressed transaction")
-        return self.handle_body(&event)
+        return self.withhold_event(&event) if self.withheld else self.handle_body(&event)
 
     cdef int account(self, const Event* event) except -1:
         """Follow the position, and prove that no byte of a transaction is missing (binlog.md section 9)."""
@@ -310,9 +368,11 @@ cdef class Decoder:
             return self.handle_encryption(event)
         if kind in NOTHING_TO_DO:
             return R_NONE
+        if kind == E_XA_PREPARE:
+            return self.handle_prepare(event)
         if self.rows is None and kind in UNSUPPORTED:
             # A scan only looks for positions. An INCIDENT is all that comes behind its GTID.
-            return self.end_transaction() if kind == E_XA_PREPARE or self.in_transaction else R_NONE
+            return self.end_transaction() if self.in_transaction else R_NONE
         if kind in UNSUPPORTED:
             raise UnsupportedEvent(UNSUPPORTED[kind])
         if event.flags & FLAG_IGNORABLE:
@@ -423,6 +483,7 @@ cdef class Decoder:
         self.in_transaction = self.started = True
         self.begun = self.resumed = False
         self.begun_seq = self.messages.seq
+        self.xa = None
         self.has_gtid = has_gtid
         self.transaction_start = self.event_offset
         self.transaction_done = event.size
@@ -442,7 +503,7 @@ cdef class Decoder:
     cdef int check_expected(self) except -1:
         if self.expected and not self.passing:
             if self.transaction != self.expected:
-                raise ShortRead(f"the position is inside transaction {self.expected}, but the source sends {self.transaction} first")
+                raise ShortRead(f"transaction {self.expected} is due, but the source sends {self.transaction} first")
             self.expected = ""
             self.resumed = True
         return 0
@@ -468,6 +529,8 @@ cdef class Decoder:
         self.passing = self.known is not None and self.known.holds(&self.gtid)
         self.begin_transaction(event, True)
         self.begun = not self.gtid.flags & G_STANDALONE
+        if self.gtid.flags & G_XA_PREPARED and not self.passing:
+            self.withhold()
         return R_NONE
 
     cdef int handle_gtid_list(self, const Event* event) except -1:
@@ -502,7 +565,7 @@ cdef class Decoder:
             return True
         if event.type not in (E_QUERY, E_PACKED_QUERY, E_EXECUTE_LOAD):
             return False
-        if self.gtid.flags & G_STANDALONE:
+        if self.gtid.flags & (G_STANDALONE | G_XA_COMPLETED):
             return True
         c = cursor(event.body, event.body_size)
         read_query(&c, &query, event.type == E_EXECUTE_LOAD)
@@ -579,7 +642,7 @@ cdef class Decoder:
             self.refuse_rollback()
             return R_NONE
         if text.startswith(b"XA "):
-            return self.handle_xa(text)
+            return self.handle_xa(event, query)
         if not self.in_transaction:
             self.begin_without_gtid(event)
         alone = not self.begun
@@ -590,21 +653,128 @@ cdef class Decoder:
         self.statement = read_statement(query, not alone)
         self.messages.event_seconds = event.timestamp
         if alone:
+            self.told += 1
             self.end_transaction()
         return R_STATEMENT
 
-    cdef int handle_xa(self, bytes text) except -1:
-        """A scan only wants to know where transactions end: XA START ... XA END, XA_PREPARE; or XA COMMIT by itself."""
-        if self.rows is not None:
-            raise UnsupportedEvent("XA transactions are not published by this version of cdcd")
-        if text.startswith((b"XA COMMIT", b"XA ROLLBACK")):
-            return self.end_transaction()
-        return R_NONE
-
     cdef int handle_payload(self, const Event* event) except -1:
-        if self.rows is None:
-            return self.end_transaction()      # a scan does not look inside
+        if self.rows is None and self.inflate is None:
+            return self.end_transaction()      # a scan that does not look inside
         if self.inflate is None:
             raise UnsupportedEvent("a compressed transaction, and this decoder was given nothing to unpack it with")
         self.payload = Payload(self.inflate(*read_payload(event)))
         return R_NONE
+
+    # ---------------------------------------------------------------- XA transactions
+
+    cdef int handle_xa(self, const Event* event, const Query* query) except -1:
+        """XA START and XA END stand around the rows that XA PREPARE ends; XA COMMIT or XA ROLLBACK comes by itself, later."""
+        text = PyBytes_FromStringAndSize(<const char*>query.text, query.size)
+        if not self.in_transaction:
+            self.begin_without_gtid(event)
+        if text[:8].upper() == b"XA START":
+            return self.withhold() if self.publishing is None else R_NONE
+        if text[:6].upper() == b"XA END":
+            return R_NONE
+        verb, xid = read_xa_end(text)
+        if self.publishing is not None:
+            raise ShortRead(f"XA {verb} inside an XA transaction")
+        if self.rows is None:
+            self.end_transaction()
+            self.xa = verb, xid
+            return R_NONE
+        if verb == "COMMIT":
+            return self.publish_held(xid, self.prepared.prepared.get(xid), self.prepared.kept.get(xid))
+        self.end_transaction()
+        return self.prepared.drop(xid)
+
+    cdef int withhold(self) except -1:
+        """The open transaction is an XA one: nothing of it is published before its end says so.
+
+        Called at XA START, of which MariaDB's GTID event takes the place.
+        """
+        self.begun = True
+        self.withheld = self.rows is not None or self.extracting
+        self.events.begin(0 if self.extracting else self.largest_kept)
+        return R_NONE
+
+    cdef int withhold_event(self, const Event* event) except -1:
+        cdef Cursor c
+        cdef Query query
+        cdef list keep = []
+        self.events.add(event)
+        if event.type == E_XA_PREPARE:
+            return self.handle_prepare(event)
+        if event.type == E_QUERY or event.type == E_PACKED_QUERY:
+            c = cursor(event.body, event.body_size)
+            read_query(&c, &query, False)
+            if event.type == E_PACKED_QUERY:
+                unpack_query(&query, keep)
+            if text_is(&query, b"COMMIT", 6) or text_is(&query, b"ROLLBACK", 8):
+                raise UnsupportedEvent("an XA transaction that ends without XA PREPARE: what became of its rows cannot be told")
+        return R_NONE
+
+    cdef int handle_prepare(self, const Event* event) except -1:
+        """The end of an XA transaction's rows: in one phase it is committed by this, else held."""
+        cdef bytes events
+        one_phase, xid = read_prepare(event)
+        if self.publishing is not None:
+            if xid != self.publishing:
+                raise ShortRead(f"the rows of XA transaction {xid} where those of {self.publishing} are due")
+            return self.end_published()
+        if self.rows is None:
+            self.withheld = False
+            self.end_transaction()
+            self.xa = None if one_phase else ("PREPARE", xid)
+            return R_NONE
+        if not self.withheld:
+            raise ShortRead("XA PREPARE of a transaction that did not begin with XA START")
+        self.withheld = False
+        events = self.events.take()
+        gtid = self.transaction if self.has_gtid else None
+        prepared = Prepared(xid, gtid, self.file, self.transaction_start, self.file_created, self.commit_us // 1000)
+        if one_phase:
+            self.prepared.told[xid] = self.told
+            return self.publish_held(xid, prepared, events)
+        self.end_transaction()
+        return self.prepared.add(prepared, events, self.told)
+
+    cdef int publish_held(self, str xid, prepared, bytes events) except -1:
+        """The open transaction commits it. Without `events` the caller is told first, as reading them again takes its time."""
+        self.publishing = xid
+        self.rows_from = prepared
+        if events is not None:
+            return self.replay((events,))
+        self.asked = True
+        return R_HELD
+
+    cdef int fetch_held(self) except -1:
+        if self.reread is None:
+            raise UnsupportedEvent(f"XA transaction {self.publishing} was prepared long before, and this decoder cannot read it again")
+        found = self.reread(self.publishing, self.rows_from, (self.file, self.transaction_start))
+        self.asked = False
+        if found is None:            # committed or rolled back before: a source may log that twice around a crash
+            return self.end_published()
+        self.rows_from, pieces = found
+        return self.replay(pieces)
+
+    cdef int replay(self, pieces) except -1:
+        """From here on the events are those of the prepared transaction, up to its XA PREPARE."""
+        self.doubt_names()
+        self.begun = True
+        self.payload = Payload(pieces)
+        return R_NONE
+
+    cdef int end_published(self) except -1:
+        self.doubt_names()
+        self.end_transaction()
+        self.prepared.drop(self.publishing)
+        self.publishing = self.rows_from = None
+        return R_NONE
+
+    cdef int doubt_names(self) except -1:
+        """Between the rows of now and those of a prepared transaction lie table ids, and perhaps other names of columns."""
+        self.drop_table_ids()
+        if self.told != self.prepared.told.get(self.publishing):
+            self.rows.forget_all()
+        return 0

@@ -69,7 +69,6 @@ NOTHING_TO_DO = frozenset((
 
 UNSUPPORTED = {
     E_INCIDENT: "INCIDENT: the source says that changes may be missing from its binlog",
-    E_XA_PREPARE: "XA PREPARE: prepared XA transactions are not published by this version of cdcd",
     E_PARTIAL_ROWS: "PARTIAL_ROW_DATA: row events in pieces (MariaDB 12.3) are not read by this version of cdcd",
 }
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
+from cdcd.binlog.prepared import Place, Prepared
 from cdcd.binlog.schema import Column, TableSchema
 
 # What `Decoder.decode` stopped for.
@@ -18,6 +19,15 @@ CONTROL: int
 """An FDE or ROTATE packet, payload in `control`: show it to the session's owner, then decode on."""
 END: int
 """An EOF or error packet, payload in `control`: the source sends nothing more."""
+HELD: int
+"""XA COMMIT of a prepared transaction whose rows are not in memory: the next step calls `reread`, which may take long."""
+
+Reread: TypeAlias = Callable[[str, Prepared | None, Place], tuple[Prepared, Iterable[bytes]] | None]
+"""Brings the events of a prepared XA transaction, as `Decoder.take_events` of one that extracts them gives them.
+
+Takes its xid, what is known of it (if it was prepared before reading began, nothing), and where the transaction starts that
+commits it. None: that is not the first one that ends it, so that there is nothing more to publish.
+"""
 
 class Statement:
     database: str
@@ -108,6 +118,7 @@ class Decoder:
     Without a catalog rows are stepped over unread (scans: transactions, statements and positions only).
     `inflate(compression, data)` yields the pieces of a compressed transaction; only scans can do without.
     `id_prefix`: give each message an identity `<prefix>;<seq>;<transaction>` (for headers).
+    `reread`: asked for prepared XA transactions that are committed and no longer in memory.
     """
 
     def __init__(
@@ -115,6 +126,7 @@ class Decoder:
         catalog: Callable[[TableSchema], Plan | TableSchema | None] | None,
         inflate: Callable[[int, bytes], Iterable[bytes]] | None = None,
         id_prefix: bytes | None = None,
+        reread: Reread | None = None,
     ) -> None: ...
     def feed(self, data: bytes) -> None: ...
     def decode(self, now_ms: int, limit: int = ..., stop_at_boundary: bool = ...) -> int:
@@ -137,12 +149,29 @@ class Decoder:
 
         They count in `passed` and nowhere else. Needs MariaDB, or MySQL 8.0.2, whose transactions say how long they are.
         """
+    def hold(self, prepared: Iterable[Prepared], largest_kept: int = ...) -> None:
+        """XA transactions that were prepared before reading begins. Events of later ones are kept in memory up to
+        `largest_kept` bytes each.
+        """
+    def extract(self, transaction: str) -> None:
+        """Without catalog: expect `transaction` first, an XA one, and keep its events for `take_events`."""
+    def take_events(self) -> bytes:
+        """Events of the transaction that is extracted, since the last call."""
     def forget(self, database: str, table: str) -> None:
         """Ask the catalog again for this table's next map (a DDL may have changed what names it)."""
     def use(self, catalog: Callable[[TableSchema], Plan | TableSchema | None]) -> None:
         """Ask this catalog from the next transaction on, for every table. Between two transactions only; the messages so
         far have been taken.
         """
+    place: tuple[str, int, int]
+    """Where the transaction starts whose rows are being read: of a prepared one not where it is committed. File, offset, and
+    when the file was created, as of `cdcd.binlog.spans.Place`."""
+    reading: tuple[str, int, int]
+    """The same of the transaction that the dump is in."""
+    held: tuple[Prepared, ...]
+    """XA transactions that are prepared, the oldest first."""
+    xa: tuple[str, str] | None
+    """Without catalog: (PREPARE, COMMIT or ROLLBACK, xid) of the transaction that has just ended."""
     control: bytes
     statement: Statement
     checksums: bool

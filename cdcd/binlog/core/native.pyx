@@ -10,6 +10,7 @@ from sys import byteorder
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize, PyBytes_Size
 
 from cdcd.binlog.charsets import charset_of
+from cdcd.binlog.prepared import MOST_HELD, Prepared
 from cdcd.binlog.schema import UNSAID, Column, TableSchema
 from cdcd.errors import MalformedEvent, UnsupportedEvent
 
@@ -36,6 +37,7 @@ include "plan.pyx"
 include "jsontree.pyx"
 include "jsondiff.pyx"
 include "transactions.pyx"
+include "held.pyx"
 include "messages.pyx"
 include "rows.pyx"
 include "decoder.pyx"

@@ -76,6 +76,9 @@ cdef class Rows:
 
     cdef void use(self, catalog):
         self.catalog = catalog
+        self.forget_all()
+
+    cdef void forget_all(self):
         self.by_map = {}
         self.maps_of = {}
         self.drop_ids()

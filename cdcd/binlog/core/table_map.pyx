@@ -33,7 +33,9 @@ cdef tuple read_metadata(Cursor* c, int kind, bint mariadb):
     if kind == T_NEWDECIMAL:
         return kind, p[0] << 8 | p[1]
     if kind != T_STRING:
-        return kind, load_u16(p) - packed
+        if load_u16(p) < packed:
+            raise ShortRead("a compressed column of no bytes")
+        return kind, <int>load_u16(p) - packed
     if p[0] in (T_ENUM, T_SET):
         return p[0], p[1]
     # A CHAR over 255 bytes hides bits 8 and 9 of its length, inverted, in bits 4 and 5 of the type.
@@ -157,13 +159,15 @@ cdef object read_table_map(cbyte* body, Py_ssize_t size, int id_size, tuple mari
     names = fields.get("names") or [""] * n
     unsigned, collation = fields.get("unsigned", {}), {**fields.get("collation", {}), **fields.get("label_collation", {})}
     labels = {**fields.get("sets", {}), **fields.get("enums", {})}
+    geometry = fields.get("geometry", {})
     visible = fields.get("visible") or [True] * n
     columns = tuple(
         Column(
             name=names[i], type=kinds[i][0], meta=kinds[i][1], nullable=nullable[i],
             unsigned=unsigned.get(i, False), collation=collation.get(i, 0), labels=labels.get(i, ()),
-            geometry=fields.get("geometry", {}).get(i, 0), dimension=fields.get("dimension", {}).get(i, 0), visible=visible[i],
+            geometry=geometry.get(i, 0), dimension=fields.get("dimension", {}).get(i, 0), visible=visible[i],
             compressed=unpacked_type(types.at[i]) != types.at[i],
+            declared="geometrycollection" if mariadb and geometry.get(i) == 7 else "",  # MySQL 8 calls it otherwise
         )
         for i in range(n)
     )

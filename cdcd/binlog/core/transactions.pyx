@@ -41,7 +41,9 @@ cdef enum:
     # MariaDB source, sql/log_event.h, class Gtid_log_event
     G_STANDALONE = 0x01
     G_GROUP_COMMIT = 0x02
-    G_XA = 0x40 | 0x80
+    G_XA_PREPARED = 0x40
+    G_XA_COMPLETED = 0x80
+    G_XA = G_XA_PREPARED | G_XA_COMPLETED
     G_MORE_ENGINES = 0x01
     G_START_ALTER = 0x02
     G_COMMIT_ALTER = 0x04

@@ -95,6 +95,9 @@ def _request(request: Request, now: float) -> Iterator[tuple[str, str]]:
     yield "by", f"{request.by}, {span(now - request.at)} ago"
 
 
+MOST_HELD_SHOWN = 10
+
+
 def where(position: dict[str, Any] | str) -> str:
     """A start, as a definition may have it, on one line."""
     return position if isinstance(position, str) else ", ".join(f"{key} {value}" for key, value in position.items())
@@ -125,7 +128,18 @@ def position_lines(mirror: Mirror, now: float) -> Iterator[tuple[str, str]]:
     yield "file", place(record) + (f" of server {record['server_uuid']}" if record.get("server_uuid") else "")
     if record.get("txn"):
         yield "inside", f"transaction {record['txn']}, {record.get('rows_done')} row changes done"
+    for each in record.get("held", [])[:MOST_HELD_SHOWN]:
+        yield "held", _held(each, now)
+    if (more := len(record.get("held", [])) - MOST_HELD_SHOWN) > 0:
+        yield "held", f"and {more} more (-o json)"
     yield "seq", str(record.get("seq"))
+
+
+def _held(prepared: Mapping[str, Any], now: float) -> str:
+    """An XA transaction that waits for its second phase. `XA RECOVER CONVERT XID` at the source shows those that exist."""
+    since = prepared.get("since_ms", 0) / 1000
+    where = f" at {prepared['file']}:{prepared.get('offset')}" if prepared.get("file") else ""
+    return f"XA {prepared.get('xid')}, prepared {span(now - since)} ago{where}"
 
 
 def place(record: Mapping[str, Any]) -> str:

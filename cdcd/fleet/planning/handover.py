@@ -2,7 +2,7 @@
 
 from cdcd.fleet.nodes import Schedule, StartFailure
 from cdcd.fleet.planning.draft import Draft
-from cdcd.fleet.planning.failures import record
+from cdcd.fleet.planning.failures import TRIES, record, tried_lately
 from cdcd.fleet.planning.situation import Situation
 
 TIMED_OUT = "hand-over-timeout"
@@ -16,7 +16,7 @@ def advance(draft: Draft, situation: Situation) -> None:
     if draft.instance.runner == node.next:
         _complete(draft, node.next, f"{node.next} has taken over from {node.server}")
     elif situation.host(node.next) is None:
-        draft.write(f"hand-over to {node.next} given up: it is gone", next=None)
+        _give_up(draft, "it is gone", situation)
     elif node.next == node.server:
         draft.write(f"{node.server} runs it", next=None)
     elif situation.host(node.server) is None:
@@ -39,9 +39,9 @@ def _wait(draft: Draft, node: Schedule, situation: Situation) -> None:
     until = node.at + situation.policy.handover_timeout
     if failure:
         record(draft, node.next, failure, situation)
-        draft.write(f"hand-over to {node.next} given up: it failed ({failure.code}): {failure.reason}", next=None)
+        _give_up(draft, f"it failed ({failure.code}): {failure.reason}", situation)
     elif unfit := situation.unfit(host, draft.instance):
-        draft.write(f"hand-over to {node.next} given up: {unfit}", next=None)
+        _give_up(draft, unfit, situation)
     elif draft.instance.standby == (node.next, node.generation):
         return  # ready: the old one stops at its next transaction boundary
     elif situation.now >= until:
@@ -49,6 +49,14 @@ def _wait(draft: Draft, node: Schedule, situation: Situation) -> None:
         why = f"it was not ready to take over within {seconds:g} s"
         late = StartFailure(TIMED_OUT, "retry", why, "", situation.now, 1, node.generation)
         record(draft, node.next, late, situation)
-        draft.write(f"hand-over to {node.next} given up: {why}", next=None)
+        _give_up(draft, why, situation)
     else:
         situation.wake_at(until)
+
+
+def _give_up(draft: Draft, why: str, situation: Situation) -> None:
+    """It stays where it is. Nothing has paused: another server may be asked at once, unless many have failed."""
+    assert draft.node is not None
+    if len(tried_lately(draft, situation)) < TRIES:
+        draft.change_members(moved=None)
+    draft.write(f"hand-over to {draft.node.next} given up: {why}", next=None)
