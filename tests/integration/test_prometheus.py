@@ -32,6 +32,7 @@ from tests.servers import MysqlServer
 
 CHOICES = {"cluster": ".*", "server": ".*", "sync_instance": ".*", "__rate_interval": "10s"}
 ONLY_IN_TROUBLE = {
+    "cdcd_held_oldest_seconds",
     "cdcd_ignored_events_total",
     "cdcd_source_disconnects_total",
     "cdcd_unsupported_events_total",

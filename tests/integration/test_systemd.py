@@ -239,7 +239,7 @@ def test_a_stop_stores_positions_in_time(make_fleet: MakeFleet, mysql: MysqlServ
     finally:
         load.stop()
     told.hears("STOPPING=1")
-    assert not server.group(), "no worker is left"
+    until(lambda: not server.group(), "no process is left", 5)
     # OpenTransaction where one had been left behind.
     *_, newest = read_committed(fleet.bootstrap, [orders.position_topic])
     assert json.loads(newest.value)["epoch"] >= 1
