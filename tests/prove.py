@@ -43,6 +43,8 @@ ITEMS_OF_TESTS = (
     "6.2",
     "6.3",
     "6.4",
+    "6.5",
+    "6.6",
 )
 ROWS_PER_SECOND = 150_000
 TRANSACTIONS_PER_SECOND = 50_000
