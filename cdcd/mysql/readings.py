@@ -21,8 +21,6 @@ from cdcd.mysql.version import Version
 MOST_AHEAD = 256
 """Tables read with one question. The first questions are for one, two, four ... tables: most instances need few."""
 _NO_SUCH_TABLE = frozenset({1049, 1146})
-_DATA_DICTIONARY = (8, 0)
-"""Before it, and in MariaDB, information_schema opens the files of every table of a database to answer for several."""
 
 _SHOW_GENERATED_KEYS = "SET /*!80030 SESSION show_gipk_in_create_table_and_information_schema = ON, */ @cdcd = 1"
 """A server may hide generated invisible primary keys from information_schema; the binlog never does."""
@@ -176,7 +174,7 @@ class Readings:
         """Names of further tables of its database, those after it first; each one only once."""
         database, name = table
         ahead, self._ahead = self._ahead - 1, min(MOST_AHEAD, self._ahead * 2)
-        if not ahead or self.version.flavour != "mysql" or self.version.numbers < _DATA_DICTIONARY:
+        if not ahead or not self.version.has_data_dictionary:
             return []
         unread = self._unread.get(database)
         if unread is None:

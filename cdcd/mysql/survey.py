@@ -1,17 +1,48 @@
 """What a source says of everything that may keep cdcd from reading it well, for the preflight."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from cdcd.errors import Finding, FindingError
 from cdcd.mysql.clock import clock_offset
-from cdcd.mysql.connection import Connection
+from cdcd.mysql.connection import Connection, Row
 from cdcd.mysql.server import check_grants, read_version
+from cdcd.mysql.version import Version
 
 JSON_BYTES = 1 << 30
 """Of a JSON document at most (max_allowed_packet's limit)."""
-_OWN = frozenset({"mysql", "sys", "information_schema", "performance_schema"})
+MOST_TABLES = 500
+"""Looked at one by one on a server without a data dictionary, which opens the files of every table that it is asked for at
+once; of an instance with more the first."""
+_OWN = ("information_schema", "mysql", "performance_schema", "sys")
+
+_SESSION = """
+SET @cdcd = 1 /*!50708 , SESSION max_execution_time = 30000 */ /*M!100101 , SESSION max_statement_time = 30 */
+/*!80030 , SESSION show_gipk_in_create_table_and_information_schema = ON */
+"""
+"""A question that takes long ends on the server too, before we stop waiting for it; and hidden primary keys are keys."""
+_TABLES = """
+SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
+"""
+_KEYED = """
+SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLE_CONSTRAINTS
+WHERE {} AND CONSTRAINT_TYPE = 'PRIMARY KEY'
+"""
+_LARGE = """
+SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.COLUMNS WHERE {} GROUP BY TABLE_SCHEMA, TABLE_NAME
+HAVING SUM(IF(DATA_TYPE = 'json', %s, COALESCE(CHARACTER_OCTET_LENGTH, 0))) > %s
+"""
+_CASCADES = """
+SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME,
+       UPDATE_RULE, DELETE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE {}
+"""
+_LOOSE_KEYS = """
+SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME
+FROM information_schema.COLUMNS WHERE {} AND COLUMN_KEY = 'PRI' AND RIGHT(COLLATION_NAME, 3) = '_ci'
+"""
+
+_Table = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +135,15 @@ class Survey:
     ) -> MysqlFacts:
         """Who the instance is to the source, whether it publishes statements as they are, how far it is behind."""
         connection, version = self._connection, read_version(self._connection)
+        connection.rows(_SESSION)
         missing, clock = tuple(check_grants(connection)), clock_offset(connection)
         settings = {str(name).lower(): str(value) for name, value in connection.rows("SHOW GLOBAL VARIABLES")}
-        tables = self._of(
-            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE'"
+        tables = sorted(
+            (database, table)
+            for database, table in connection.rows(_TABLES)
+            if database not in _OWN and self._wanted(database, table)
         )
-        keyed = self._of(
-            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLE_CONSTRAINTS"
-            " WHERE CONSTRAINT_TYPE = 'PRIMARY KEY'"
-        )
+        examined = _Examined(connection, version, tables)
         return MysqlFacts(
             source=str(connection.endpoint),
             version=version.numbers,
@@ -125,23 +156,15 @@ class Survey:
             server_uuid=server_uuid,
             readers=self._readers(version.replicas_statement or "SHOW SLAVE HOSTS"),
             filters=self._filters(version.end_statement),
-            tables=tables,
-            without_key=tuple(table for table in tables if table not in set(keyed)),
-            large=self._large(),
+            tables=_named(tables),
+            without_key=examined.without_key(),
+            large=examined.large(self._message_bytes),
             message_bytes=self._message_bytes,
-            cascades=self._cascades(),
-            loose_keys=self._loose_keys(),
+            cascades=tuple(examined.cascades()),
+            loose_keys=tuple(examined.loose_keys()),
             clock_seconds=clock.seconds,
             clock_uncertainty=clock.uncertainty,
         )
-
-    def _of(self, query: str, *arguments: object) -> tuple[str, ...]:
-        """`database.table` of the wanted ones among the rows."""
-        rows = self._connection.rows(query, arguments)
-        return tuple(sorted(f"{row[0]}.{row[1]}" for row in rows if self._of_interest(row[0], row[1])))
-
-    def _of_interest(self, database: str, table: str) -> bool:
-        return database not in _OWN and self._wanted(database, table)
 
     def _readers(self, statement: str) -> tuple[OtherReader, ...]:
         rows = self._unless_denied(statement)
@@ -164,41 +187,52 @@ class Survey:
         named = {name: str(rows[0].get(name) or "") for name in ("binlog_do_db", "binlog_ignore_db")} if rows else {}
         return ", ".join(f"{name}={value}" for name, value in named.items() if value)
 
-    def _large(self) -> tuple[str, ...]:
-        return self._of(
-            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.COLUMNS"
-            " GROUP BY TABLE_SCHEMA, TABLE_NAME"
-            " HAVING SUM(IF(DATA_TYPE = 'json', %s, COALESCE(CHARACTER_OCTET_LENGTH, 0))) > %s",
-            JSON_BYTES,
-            self._message_bytes,
-        )
 
-    def _cascades(self) -> tuple[Cascade, ...]:
-        rows = self._connection.rows(
-            "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME,"
-            " UPDATE_RULE, DELETE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS"
-        )
-        found = []
+class _Examined:
+    """What information_schema says of some tables."""
+
+    def __init__(self, connection: Connection, version: Version, tables: list[_Table]) -> None:
+        self._connection = connection
+        self._at_once = version.has_data_dictionary
+        self._tables = tables if self._at_once else tables[:MOST_TABLES]
+
+    def without_key(self) -> tuple[str, ...]:
+        keyed = {(database, table) for database, table in self._rows(_KEYED)}
+        return _named(table for table in self._tables if table not in keyed)
+
+    def large(self, message_bytes: int) -> tuple[str, ...]:
+        """Those whose rows may be larger."""
+        return _named((database, table) for database, table in self._rows(_LARGE, JSON_BYTES, message_bytes))
+
+    def cascades(self) -> Iterator[Cascade]:
+        rows = self._rows(_CASCADES, database="CONSTRAINT_SCHEMA")
         for schema, table, name, parent_schema, parent, on_update, on_delete in rows:
             acts = [
                 f"ON {event} {rule}"
                 for event, rule in (("UPDATE", on_update), ("DELETE", on_delete))
                 if rule in {"CASCADE", "SET NULL", "SET DEFAULT"}
             ]
-            if acts and self._of_interest(schema, table):
-                found.append(Cascade(f"{schema}.{table}", name, f"{parent_schema}.{parent}", " ".join(acts)))
-        return tuple(found)
+            if acts:
+                yield Cascade(f"{schema}.{table}", name, f"{parent_schema}.{parent}", " ".join(acts))
 
-    def _loose_keys(self) -> tuple[KeyColumn, ...]:
-        rows = self._connection.rows(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME"
-            " FROM information_schema.COLUMNS WHERE COLUMN_KEY = 'PRI' AND COLLATION_NAME LIKE '%\\_ci'"
-        )
-        return tuple(
-            KeyColumn(f"{schema}.{table}", column, _text(declared), charset, collation)
-            for schema, table, column, declared, charset, collation in rows
-            if self._of_interest(schema, table)
-        )
+    def loose_keys(self) -> Iterator[KeyColumn]:
+        for schema, table, column, declared, charset, collation in self._rows(_LOOSE_KEYS):
+            yield KeyColumn(f"{schema}.{table}", column, _text(declared), charset, collation)
+
+    def _rows(self, query: str, *arguments: object, database: str = "TABLE_SCHEMA") -> list[Row]:
+        """Rows about the tables, which begin with database and table. `query`: with `{}` where they are chosen;
+        `database`: its column for that.
+        """
+        if self._at_once:
+            rows = self._connection.rows(query.format(f"{database} NOT IN {_OWN}"), arguments)
+            tables = frozenset(self._tables)
+            return [row for row in rows if row[:2] in tables]
+        one = query.format(f"{database} = %s AND TABLE_NAME = %s")
+        return [row for table in self._tables for row in self._connection.rows(one, (*table, *arguments))]
+
+
+def _named(tables: Iterable[_Table]) -> tuple[str, ...]:
+    return tuple(sorted(f"{database}.{table}" for database, table in tables))
 
 
 def _text(value: object) -> str:

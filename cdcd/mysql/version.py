@@ -10,6 +10,7 @@ Flavour = Literal["mysql", "mariadb"]
 _NEW_STATUS_STATEMENT = (8, 2)
 """SHOW BINARY LOG STATUS came with 8.2; its old name went with 8.4."""
 _SHOW_REPLICAS = (8, 0, 22)
+_DATA_DICTIONARY = (8, 0)
 
 _ROW_METADATA: dict[Flavour, tuple[int, ...]] = {"mysql": (8, 0, 1), "mariadb": (10, 5)}
 
@@ -38,6 +39,11 @@ class Version:
     def names_columns(self) -> bool:
         """Whether its binlog can (`binlog_row_metadata`)."""
         return self.numbers >= _ROW_METADATA[self.flavour]
+
+    @property
+    def has_data_dictionary(self) -> bool:
+        """Else, as with every MariaDB, information_schema opens the files of all the tables it is asked for."""
+        return self.flavour == "mysql" and self.numbers >= _DATA_DICTIONARY
 
     def setting(self, name: str, value: str) -> str:
         """The statement that changes a setting of the server, for good where it can."""

@@ -123,6 +123,13 @@ def test_rules_that_match_no_table(bad: MysqlServer, figures: Figures) -> None:
     figures({"system": "mysql", "provoked and mended": ["tables-none"]})
 
 
+def test_a_hidden_primary_key_is_one(mysql: MysqlServer, database: str) -> None:
+    mysql.run("SET SESSION sql_generate_invisible_primary_key = ON", f"CREATE TABLE {database}.heap (v INT)")
+    with connect(endpoint(mysql)) as connection:
+        connection.rows("SET SESSION show_gipk_in_create_table_and_information_schema = OFF")
+        assert "table-without-key" not in survey(connection, lambda schema, _: schema == database)
+
+
 @pytest.mark.parametrize("has", ["", "SELECT", "REPLICATION CLIENT, SELECT"])
 def test_missing_rights(bad: MysqlServer, figures: Figures, has: str) -> None:
     bad.run("DROP USER IF EXISTS cdc", "CREATE USER cdc IDENTIFIED BY 'secret'")
@@ -177,6 +184,22 @@ def test_every_flavour_can_be_asked(each_mysql: MysqlServer) -> None:
         usual.add("binlog-error-ignored")  # its default
     assert found.keys() <= usual | {metadata}, found
     assert (each_mysql.flavour == "mysql-5.6") == ("binlog-no-metadata" in found)
+
+
+@pytest.mark.prove
+def test_tables_that_are_not_read_cost_the_source_little(mysql_server: MysqlFactory) -> None:
+    """A MariaDB opens each table for which it is asked who refers to whom: not those of everybody else."""
+    server, many = mysql_server("mariadb-11.8"), 200
+    server.run("CREATE DATABASE others", "CREATE DATABASE bad", "CREATE TABLE bad.heap (v INT) WITH SYSTEM VERSIONING")
+    server.run(*(f"CREATE TABLE others.t{number} (id INT PRIMARY KEY)" for number in range(many)))
+    server.run("FLUSH TABLES")
+
+    def opened() -> int:
+        return int(server.query("SHOW GLOBAL STATUS LIKE 'Opened_tables'")[0][1])
+
+    before = opened()
+    assert "`bad`.`heap`" in findings(server)["table-without-key"].fix
+    assert opened() - before < many / 4
 
 
 @pytest.mark.prove
