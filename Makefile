@@ -6,7 +6,7 @@ SHELL := /bin/bash -eu -o pipefail
 
 PYTHON = .venv/bin/python
 CORE = $(wildcard cdcd/binlog/core/*.pyx cdcd/binlog/core/*.pxd cdcd/binlog/core/*.h cdcd/binlog/core/*.c)
-LOCKS = requirements/runtime.lock requirements/dev.lock
+DOCS = build/docs-venv/bin/python
 COMPILE = $(PYTHON) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
 
@@ -70,10 +70,24 @@ bench: venv servers ## measure end to end beside its floors; table on the termin
 fuzz: venv ## mutated events against the core with sanitizers, 10 minutes (ARGS="--seconds 3600 --seed 7"); one JSON line
 	@$(PYTHON) -m tests.fuzz $(ARGS)
 
+# What builds the pages is no part of .venv: no test needs it.
+build/docs-venv/.dependencies: requirements/docs.lock
+	@echo "making build/docs-venv"
+	@mkdir -p build && python=$$(deploy/find-python) && rm -rf build/docs-venv && "$$python" -m venv build/docs-venv
+	@$(DOCS) -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/docs.lock
+	@touch $@
+
+.PHONY: docs
+docs: build/docs-venv/.dependencies ## the documentation as a site in build/docs; a link that leads nowhere is an error
+	@rm -rf build/docs
+	@$(DOCS) -m sphinx -q -E -W --keep-going -b html -d build/docs-venv/doctrees -c docs . build/docs
+	@cp build/docs/README.html build/docs/index.html && echo build/docs/index.html
+
 .PHONY: lock
 lock: venv ## resolve the newest allowed dependencies into requirements/*.lock
 	@$(COMPILE) --upgrade -o requirements/runtime.lock pyproject.toml
-	@$(PYTHON) deploy/lock-input.py | $(COMPILE) --upgrade -c requirements/runtime.lock -o requirements/dev.lock -
+	@$(PYTHON) deploy/lock-input.py dev | $(COMPILE) --upgrade -c requirements/runtime.lock -o requirements/dev.lock -
+	@$(PYTHON) deploy/lock-input.py docs | $(COMPILE) --upgrade -c requirements/dev.lock -o requirements/docs.lock -
 
 .PHONY: clean
 clean: ## remove .venv and everything built; servers and downloads of deploy/stack stay

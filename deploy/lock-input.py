@@ -1,7 +1,10 @@
-"""Print what requirements/dev.lock is made from: the package's dependencies and the group `dev` of pyproject.toml."""
+"""Print what a lock file is made from, by groups of pyproject.toml: `dev`, which needs the package's dependencies, or `docs`."""
 
+import sys
 import tomllib
 from pathlib import Path
 
 settings = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
-print("\n".join(settings["project"]["dependencies"] + settings["dependency-groups"]["dev"]))
+(group,) = sys.argv[1:]
+needed = settings["project"]["dependencies"] if group == "dev" else []
+print("\n".join(needed + settings["dependency-groups"][group]))
