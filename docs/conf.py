@@ -10,7 +10,10 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = {
-    "Begin": ("quickstart", "concepts", ),
+    "Begin": (
+        "quickstart",
+        "concepts",
+    ),
     "Set up": ("install", "preflight", "fleet", "definition", "settings", "mariadb"),
     "Operate": ("operations", "cdcctl", "runbook", "findings", "failure-behaviour", "metrics", "decode"),
     "Read the topics": ("formats",),

@@ -11,10 +11,15 @@ KINDS = {"retry", "operator"}
 CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 
 
-def _documented() -> dict[str, str]:
-    """Code -> the kinds behind it in its heading."""
+def _entries() -> dict[str, str]:
+    """Code -> what stands under its heading."""
     text = (ROOT / "docs" / "findings.md").read_text()
-    return dict(re.findall(r"^### `([^`]+)` \(([a-z, ]+)\)$", text, re.MULTILINE))
+    return dict(re.findall(r"^### `([^`\n]+)`\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
+
+
+def _documented() -> dict[str, str]:
+    """Code -> its kinds, with a comma between."""
+    return {code: entry.partition("\n")[0].removeprefix("**Kind:** ") for code, entry in _entries().items()}
 
 
 def _raised() -> dict[str, set[str]]:
@@ -79,6 +84,17 @@ def test_every_finding_stands_in_the_runbook_and_no_other() -> None:
     documented, raised = _documented().keys(), _raised().keys()
     assert not raised - documented, "add these to docs/findings.md"
     assert not documented - raised, "docs/findings.md describes findings that no source raises"
+
+
+def test_entries_have_the_form_of_the_runbooks() -> None:
+    for code, entry in _entries().items():
+        assert re.findall(r"^\*\*(\w+):\*\* \S", entry, re.MULTILINE) == ["Kind", "Means", "Look", "Do"], code
+
+
+def test_both_halves_of_the_runbook_name_each_other() -> None:
+    runbook, findings = (ROOT / "docs" / name for name in ("runbook.md", "findings.md"))
+    assert "](findings.md)" in runbook.read_text()
+    assert "](runbook.md)" in findings.read_text()
 
 
 def test_the_runbook_says_whether_waiting_helps() -> None:
