@@ -1,6 +1,7 @@
 """What a source says of itself, and whether cdcd can read it from a position: snapshots and pure checks."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cdcd.binlog.gtid import GtidSet
@@ -110,7 +111,7 @@ def read_status(connection: Connection) -> ServerStatus:
         row_image=settings.get("binlog_row_image", "FULL").upper(),
         row_metadata=settings.get("binlog_row_metadata", "").upper(),
         row_value_options=settings.get("binlog_row_value_options", "").upper(),
-        expire_seconds=_expire_seconds(settings),
+        expire_seconds=expire_seconds(settings),
         gtid_mode=settings.get("gtid_mode", "").upper(),
         gtid_executed=executed,
         gtid_purged=purged,
@@ -160,7 +161,8 @@ def _read_gtids(
     return GtidSet.parse(row[0]), GtidSet.parse(row[1]), None
 
 
-def _expire_seconds(settings: dict[str, str]) -> int:
+def expire_seconds(settings: Mapping[str, str]) -> int:
+    """After which the source may purge a binlog, by its global variables; 0: it keeps them for ever."""
     if settings.get("binlog_expire_logs_auto_purge") == "OFF":
         return 0
     seconds = int(float(settings.get("binlog_expire_logs_seconds", "0")))

@@ -1,17 +1,24 @@
 """The checks of a source. Pure; sources: MySQL 8.4 and MariaDB manuals, "Binary Logging Options and Variables"."""
 
 from collections.abc import Iterator
+from math import ceil
 
 from cdcd.mysql.connection import quote_identifier
-from cdcd.mysql.survey import Cascade, KeyColumn, MysqlFacts
+from cdcd.mysql.server import expire_seconds
+from cdcd.mysql.survey import Cascade, KeyColumn, MysqlFacts, OtherReader
 from cdcd.preflight.found import Checks, Said, listed, statements
 
 DAY = 86_400
 WEEK = 7 * DAY
+MOST_DAYS = 99
+"""That expire_logs_days takes."""
 CLOCK_SECONDS = 1.0
 OLDEST_MARIADB = (10, 5)
 _LOGS_CASCADES = (9, 6)
 """From this MySQL on the server itself carries out foreign keys, and logs what they change."""
+_GTID_MODE_CHANGES = (5, 7, 6)
+"""From this MySQL on it changes while the server runs."""
+_GTID_MODE_OPTIONS = "gtid_mode = ON, enforce_gtid_consistency = ON, log_slave_updates = ON"
 
 mysql = Checks[MysqlFacts]("mysql")
 
@@ -163,11 +170,9 @@ def redo_synced(facts: MysqlFacts) -> Iterator[Said]:
 )
 def expiry(facts: MysqlFacts) -> Iterator[Said]:
     """Binlogs are kept for a day at least."""
-    if facts.value("binlog_expire_logs_auto_purge") == "OFF":
-        return
-    seconds = facts.number("binlog_expire_logs_seconds")
+    seconds = expire_seconds(facts.settings)
     if 0 < seconds < DAY:
-        yield f"binlog_expire_logs_seconds is {seconds}", facts.change("binlog_expire_logs_seconds", str(WEEK))
+        yield f"binlogs are kept for {seconds} s", _keep(facts, WEEK)
 
 
 @mysql.rule(
@@ -177,12 +182,19 @@ def expiry(facts: MysqlFacts) -> Iterator[Said]:
 )
 def expiry_near(facts: MysqlFacts) -> Iterator[Said]:
     """The instance is not behind by more than half of the time for which binlogs are kept."""
-    seconds = 0 if facts.value("binlog_expire_logs_auto_purge") == "OFF" else facts.number("binlog_expire_logs_seconds")
+    seconds = expire_seconds(facts.settings)
     if seconds and facts.lag_seconds is not None and facts.lag_seconds > seconds / 2:
         yield (
-            f"the instance is {facts.lag_seconds:.0f} s behind, binlog_expire_logs_seconds is {seconds}",
-            facts.change("binlog_expire_logs_seconds", str(max(WEEK, 4 * int(facts.lag_seconds)))),
+            f"the instance is {facts.lag_seconds:.0f} s behind, binlogs are kept for {seconds} s",
+            _keep(facts, max(WEEK, 4 * int(facts.lag_seconds))),
         )
+
+
+def _keep(facts: MysqlFacts, seconds: int) -> str:
+    """In days where that is what counts: before MySQL 8 and MariaDB 10.6, or because it was set; MySQL refuses both."""
+    if facts.number("binlog_expire_logs_seconds"):
+        return facts.change("binlog_expire_logs_seconds", str(seconds))
+    return facts.change("expire_logs_days", str(min(MOST_DAYS, ceil(seconds / DAY))))
 
 
 @mysql.rule(
@@ -227,7 +239,8 @@ def gtid_mode(facts: MysqlFacts) -> Iterator[Said]:
         steps = [facts.change("gtid_mode", mode) for mode in modes[modes.index(found) + 1 :]]
         if facts.value("enforce_gtid_consistency") != "ON":
             steps.insert(0, facts.change("enforce_gtid_consistency", "ON"))
-        yield f"gtid_mode is {found}", "\n".join(steps)
+        at_once = facts.version >= _GTID_MODE_CHANGES
+        yield f"gtid_mode is {found}", "\n".join(steps) if at_once else _config(_GTID_MODE_OPTIONS)
 
 
 @mysql.rule(
@@ -251,12 +264,17 @@ def clash(facts: MysqlFacts) -> Iterator[Said]:
     if facts.number("server_id") == facts.server_id:
         yield f"server_id {facts.server_id} of the instance is the source's own", facts.change("server_id", "1")
     for reader in facts.readers:
-        if reader.server_id == facts.server_id and reader.uuid.lower() != facts.server_uuid.lower():
+        if reader.server_id == facts.server_id and not _ours(reader, facts):
             who = reader.host or reader.uuid or "unnamed"
             yield (
                 f"replica {who} is registered with server_id {reader.server_id}, which is this instance's",
-                f"SET PERSIST server_id = <another>;  -- on {who}, or stop it",
+                f"{facts.change('server_id', '<another>')}  -- on {who}, or stop it",
             )
+
+
+def _ours(reader: OtherReader, facts: MysqlFacts) -> bool:
+    """MariaDB names no UUIDs: there it may be the instance itself, if that runs."""
+    return reader.uuid.lower() == facts.server_uuid.lower() if reader.uuid else facts.lag_seconds is not None
 
 
 @mysql.rule(
@@ -352,4 +370,5 @@ def _dropped(cascade: Cascade) -> str:
 
 def _binary(key: KeyColumn) -> str:
     change = f"MODIFY {quote_identifier(key.column)} {key.declared} CHARACTER SET {key.charset} COLLATE {key.charset}_bin NOT NULL"
+    change += " /* and its DEFAULT and COMMENT, where it has them */"
     return f"ALTER TABLE {_quoted(key.table)} {change}"

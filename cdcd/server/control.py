@@ -70,7 +70,15 @@ class Control:
         self._ticked = time.monotonic()
         if self._progress():
             self._notifier.alive()
-        self._notifier.status(self._sentence())
+        self._notifier.status(self._told())
+
+    def _told(self) -> str:
+        """A defect in what tells how the process is must not end the thread that hears SIGTERM."""
+        try:
+            return self._sentence()
+        except Exception:  # noqa: BLE001 - whatever it is
+            structlog.get_logger().exception("status.failed", reason="a defect of cdcd: please report it with this log")
+            return "how it is cannot be told: see the log"
 
     def _read_settings(self) -> None:
         self._notifier.reloading()

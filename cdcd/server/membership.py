@@ -81,13 +81,14 @@ class Membership:
 
     def status(self) -> dict[str, Any]:
         """For `/status`."""
+        trouble = self.trouble
         return {
             "state": self._session.state,
             "session": f"{self._session.id:#x}" if self._session.id else None,
             "session_timeout": self._session.timeout,
             "session_losses": self._session.losses,
             "registered": self.entered,
-            "trouble": asdict(self.trouble) if self.trouble else None,
+            "trouble": asdict(trouble) if trouble else None,
             "advice": [asdict(each) for each in (self._session.advice, OPEN_TREE if self._open else None) if each],
         }
 

@@ -40,7 +40,8 @@ class Place:
         self._bytes, self._rows = self._bytes.interrupted(), self._rows.interrupted()
         parked = slot.failure.code if slot.failure and slot.failure.kind == "operator" else None
         state = "parked" if parked else "retrying"
-        self.metrics = replace(self.metrics, owned=0, source_connected=0, state=state, parked=parked)
+        now_unknown = replace(self.metrics, lag_bytes=None, lag_transactions=None)
+        self.metrics = replace(now_unknown, owned=0, source_connected=0, state=state, parked=parked)
         self._said.pop("role", None)
 
     def reported(self, report: Report, now: float) -> bool:
@@ -76,7 +77,7 @@ class Place:
             return self.metrics
         headroom = self.metrics.purge_headroom
         left = None if headroom is None else max(0.0, headroom - age)
-        return replace(self.metrics, lag_seconds=lag + age, purge_headroom=left)
+        return replace(self.metrics, lag_seconds=lag + age, lag_bytes=None, lag_transactions=None, purge_headroom=left)
 
     def _heard(self, now: float) -> bool:
         return self.process is not None and now - self._reported_at < SILENCE
@@ -84,7 +85,8 @@ class Place:
     def _activity(self, now: float) -> str:
         """What its worker does, in words; of one that says nothing any more, that."""
         if self.process is None:
-            return self.slot.failure.reason if self.slot.failure else "its worker has ended"
+            failure = self.slot.failure
+            return failure.reason if failure else "its worker has ended"
         if self._said and not self._heard(now):
             return f"its worker has said nothing for {now - self._reported_at:.0f} s"
         return str(self._said.get("activity", "its worker begins"))
@@ -103,7 +105,7 @@ class Place:
 
     def status(self) -> dict[str, Any]:
         """For `/status`."""
-        load, slot, now = self.load(), self.slot, time.monotonic()
+        load, slot, process, now = self.load(), self.slot, self.process, time.monotonic()
         wait = slot.retry_at - now
         return {
             "name": self.instance,
@@ -112,11 +114,11 @@ class Place:
             "activity": self._activity(now),
             "lag_seconds": load.lag_seconds,
             "role": self.role,
-            "pid": self.process.pid if self.process else None,
+            "pid": process.pid if process else None,
             "bytes_per_second": load.bytes_per_second,
             "rows_per_second": load.rows_per_second,
             "generation": slot.generation,
             "failed_starts": slot.attempts,
-            "next_start_in": round(wait, 1) if self.process is None and wait > 0 else None,
+            "next_start_in": round(wait, 1) if process is None and wait > 0 else None,
             "failure": asdict(slot.failure) if slot.failure else None,
         }

@@ -54,8 +54,8 @@ class Figures:
 
     def read(self) -> InstanceMetrics:
         """For a scrape. The lag also grows while the pump waits for Kafka, or is not running at all."""
-        now = time.time()
-        held = () if self.last_record is None else self.last_record.position.held
+        now, last = time.time(), self.last_record  # which the hot thread may take away meanwhile
+        held = () if last is None else last.position.held
         oldest = min((each.since_ms for each in held), default=None)
         return replace(
             self.metrics,

@@ -113,13 +113,14 @@ class Instance:
     def status(self) -> dict[str, Any]:
         """For `/status`; no secrets, no row values."""
         record, now = None if self._take_over is None else self._take_over.last_record, time.time()
+        finding = self.finding  # which the hot thread may take away meanwhile
         return {
             "name": self._name,
             "state": self._figures.state,
             "since": iso(self.since),
             "activity": self.activity(),
             "epoch": self._metrics.epoch,
-            "finding": None if self.finding is None else asdict(self.finding),
+            "finding": None if finding is None else asdict(finding),
             "lag_seconds": self._figures.lag(now),
             "lag_bytes": self._metrics.lag_bytes,
             "lag_transactions": self._metrics.lag_transactions,
@@ -134,7 +135,8 @@ class Instance:
         """What it is doing, in words."""
         if self._metrics.state == "running":
             return self._figures.activity()
-        return self.finding.what if self.finding is not None else self._journal.last_reason
+        finding = self.finding
+        return finding.what if finding is not None else self._journal.last_reason
 
     def _attempt(self) -> Ending | None:
         """One take-over and what it came to; None: again, unless a stop was asked for."""

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
+import structlog
+
 from cdcd.config.definition import Definition
 from cdcd.config.settings import Settings
 from cdcd.config.topics import topic_name
@@ -133,6 +135,12 @@ class StartCheck:
                 found = self._make().running(control)
         except CdcdError:
             return  # what does not answer now is asked again; the instance itself tells of it
+        except Exception:  # noqa: BLE001 - a defect in a check is not the instance's
+            structlog.get_logger().exception(
+                "preflight.failed", reason="a defect of cdcd: please report it with this log"
+            )
+            self._left = 0
+            return
         self._left = 0
         for each in found:
             self._note(each)

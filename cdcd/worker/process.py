@@ -160,7 +160,7 @@ class _Worker:
     def _status(self, instance: Instance) -> Status:
         assert self._wiring is not None
         assert self._definitions is not None
-        metrics, role = self._wiring.figures.read(), self._ownership.role
+        metrics, role, finding = self._wiring.figures.read(), self._ownership.role, instance.finding
         waits = metrics.state == "starting" and role != "owner"
         return Status(
             state=role if waits else metrics.state,
@@ -168,7 +168,7 @@ class _Worker:
             since=instance.since,
             server=self._settings.server_id,
             epoch=metrics.epoch,
-            finding=None if instance.finding is None else asdict(instance.finding),
+            finding=None if finding is None else asdict(finding),
             problems=tuple(asdict(problem) for problem in self._definitions.problems),
             lag_seconds=metrics.lag_seconds,
             activity=instance.activity(),

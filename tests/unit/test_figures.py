@@ -74,6 +74,13 @@ def test_prepared_xa_transactions_have_an_age(caught_up: Figures) -> None:
     assert (metrics.held_transactions, metrics.held_oldest_seconds) == (0, None)
 
 
+def test_a_position_that_goes_away_meanwhile_is_no_trouble(caught_up: Figures, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dump begins while a scrape reads."""
+    found = [None, RECORD]
+    monkeypatch.setattr(Figures, "last_record", property(lambda _: found.pop()), raising=False)
+    assert caught_up.read().held_transactions == 0
+
+
 def test_a_lost_source_makes_lag(caught_up: Figures) -> None:
     caught_up.metrics.source_connected = 0
     assert caught_up.lag(1000.5) == 0.5

@@ -71,7 +71,24 @@ def test_settings(change: Mapping[str, str], code: str | None, fix: str) -> None
     assert not found or found[0].fix.startswith(fix)
 
 
+def test_days_count_where_no_seconds_are_set() -> None:
+    settings = {**SETTINGS, "expire_logs_days": "2", "binlog_expire_logs_seconds": "0"}
+    (found,) = of(replace(MYSQL, version=(5, 7, 44), lag_seconds=100_000.0, settings=settings))
+    assert (found.code, found.fix) == ("binlog-expiry-near", "SET GLOBAL expire_logs_days = 7;")
+    (found,) = of(
+        replace(MYSQL, product="MariaDB", version=(10, 5, 9), settings={**settings, "expire_logs_days": "0.5"})
+    )
+    assert (found.code, found.fix) == ("binlog-expiry", "SET GLOBAL expire_logs_days = 7;")
+
+
+def test_the_gtid_mode_of_an_old_server_takes_a_restart() -> None:
+    (found,) = of(replace(MYSQL, version=(5, 6, 51), settings={**SETTINGS, "gtid_mode": "OFF"}))
+    assert found.fix.startswith("[mysqld] gtid_mode = ON, ")
+
+
 def test_older_servers_have_no_persist() -> None:
+    (found,) = of(replace(MYSQL, version=(5, 7, 44), readers=(OtherReader(77, "r", "other"),)))
+    assert found.fix == "SET GLOBAL server_id = <another>;  -- on r, or stop it"
     (found,) = of(replace(MYSQL, version=(5, 7, 44), settings={**SETTINGS, "sync_binlog": "0"}))
     assert found.fix == "SET GLOBAL sync_binlog = 1;"
 
@@ -89,6 +106,8 @@ def test_older_servers_have_no_persist() -> None:
         ({"tables": ()}, ["tables-none"]),
         ({"lag_seconds": 1_290_000.0}, []),
         ({"lag_seconds": 1_300_000.0}, ["binlog-expiry-near"]),
+        ({"readers": (OtherReader(77, "r", ""),)}, ["server-id-clash"]),
+        ({"readers": (OtherReader(77, "r", ""),), "lag_seconds": 0.0}, []),
     ],
 )
 def test_other_facts(change: dict[str, Any], codes: list[str]) -> None:

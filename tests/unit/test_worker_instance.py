@@ -129,3 +129,15 @@ class Between(Alone):
 )
 def test_orders_reach_who_waits_for_better_times(ownership: Between, ending: str) -> None:
     assert an_instance(AWAY, AWAY, PURGED, attempts=9, ownership=ownership).run() == ending
+
+
+def test_a_finding_that_goes_away_meanwhile_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who ask are other threads."""
+    retrying = an_instance(AWAY, AWAY, AWAY)
+    retrying.run()
+    found = [None, AWAY.finding, None, AWAY.finding]
+    monkeypatch.setattr(Instance, "finding", property(lambda _: found.pop()), raising=False)
+    assert retrying.activity() == "MySQL is away"
+    assert retrying._journal.last_reason == retrying.activity()
+    found[:] = [None, AWAY.finding] * 2
+    assert retrying.status()["finding"]["code"] == "source-unreachable"

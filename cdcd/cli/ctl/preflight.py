@@ -81,7 +81,8 @@ def _of_files(config: Path | None, files: tuple[str, ...]) -> Iterator[_Examined
         settings = load_settings(config)
         for file in files:
             for each in documents(file):
-                yield _examine(load_definition(each.text, each.origin), settings)
+                definition = load_definition(each.text, each.origin)
+                yield _examine(definition, settings, Identity.of(settings.cluster, definition.name))
 
 
 def _of_fleet(config: Path | None, names: tuple[str, ...]) -> Iterator[_Examined]:
@@ -91,19 +92,22 @@ def _of_fleet(config: Path | None, names: tuple[str, ...]) -> Iterator[_Examined
             if name not in known:
                 raise not_found("instance", name, known)
         yield _Examined(FLEET, by_severity(zookeeper(survey(reached.session, reached.settings.ensemble()))))
-        defined = {name: reached.operators.defined(name) for name in names or known}
-        statuses = reached.operators.statuses(defined)
-    for name, stands in defined.items():
-        if stands is None or stands.definition is None:
+        fleet = reached.operators.fleet(names or known)
+        statuses = reached.operators.statuses(fleet.defined)
+    for name, stands in sorted(fleet.defined.items()):
+        if stands.definition is None:
             tell(f"{name}: its definition has mistakes, `cdcctl describe {name}` shows them")
         else:
             with failures(printable_lines):
-                status = statuses.get(name)
-                yield _examine(stands.definition, reached.settings, status.lag_seconds if status else None)
+                node, status = fleet.schedule.get(name), statuses.get(name)
+                identity = Identity.of(reached.settings.cluster, name, node.server_id if node else 0)
+                yield _examine(stands.definition, reached.settings, identity, status.lag_seconds if status else None)
 
 
-def _examine(definition: Definition, settings: Settings, lag_seconds: float | None = None) -> _Examined:
-    credentials, identity = Credentials.of(settings.credentials_dir), Identity.of(settings.cluster, definition.name)
+def _examine(
+    definition: Definition, settings: Settings, identity: Identity, lag_seconds: float | None = None
+) -> _Examined:
+    credentials = Credentials.of(settings.credentials_dir)
     try:
         connections = Connections(definition, settings, credentials, waiting=lambda: None, failpoint=off)
     except FindingError as error:  # the settings have no such Kafka cluster
