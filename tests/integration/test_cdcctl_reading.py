@@ -6,8 +6,11 @@ import time
 import pytest
 import yaml
 
+from cdcd.cli.ctl.preflight import _Examined
+from cdcd.config.definition import Definition
 from cdcd.fleet import paths
 from cdcd.fleet.nodes import Drained, FailedServer, InstanceLoad, Load, Parked, StartFailure, encode
+from cdcd.worker.source import Identity
 from tests.play import Play
 
 EVENTS = (
@@ -70,6 +73,20 @@ def test_preflight_of_the_fleet_and_of_an_instance(fleet: Play) -> None:
     assert [found["code"] for found in of_instance["findings"]] == ["kafka-cluster-unknown"]
     assert said.exit_code == 1
     assert fleet.cdcctl("preflight", "nobody").exit_code == 3
+
+
+def test_preflight_looks_as_whom_the_fleet_reads(fleet: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another reader of its server_id is to be found: of that which the registry gave it."""
+    fleet.schedule("orders", "cdc-1", "balance", server_id=4711)
+    asked: list[int] = []
+
+    def examine(definition: Definition, _: object, identity: Identity, *__: object) -> _Examined:
+        asked.append(identity.server_id)
+        return _Examined(definition.name, [])
+
+    monkeypatch.setattr("cdcd.cli.ctl.preflight._examine", examine)
+    fleet.cdcctl("preflight", "orders")
+    assert asked == [4711]
 
 
 def test_every_form_of_output(fleet: Play) -> None:
