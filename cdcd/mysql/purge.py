@@ -15,18 +15,25 @@ Created = Callable[[str], float]
 """When a binlog file was made, Unix seconds of the source's clock."""
 
 
+def oldest_needed(position: Position) -> str:
+    """The first binlog file that is still needed: its own, or one with rows of a prepared XA transaction."""
+    return min((position.file, *(each.file for each in position.held if each.file)), key=file_number)
+
+
 def purged_from(
     position: Position, status: ServerStatus, files: list[BinlogFile], now: float, created: Created
 ) -> float | None:
-    """When the source may purge the oldest file that `position` needs; None where it keeps binlogs for ever.
+    """When the source may purge the oldest file that `position` needs; None where it keeps binlogs for ever, and for a
+    position on another server.
 
     Unix seconds of the source's clock, as `now` is. What is in the file in use is safe for the whole limit from now on.
     """
-    if not status.expire_seconds:
+    if not status.expire_seconds or position.server_uuid != status.server_uuid:
         return None
-    if position.file == status.file:
+    oldest = oldest_needed(position)
+    if oldest == status.file:
         return now + status.expire_seconds
-    number = file_number(position.file)
+    number = file_number(oldest)
     if not any(file_number(file.name) == number for file in files):
         return now
     later = [file.name for file in files if file_number(file.name) > number]

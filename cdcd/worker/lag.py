@@ -12,7 +12,7 @@ from cdcd.binlog.position import Gtids, Position, file_number
 from cdcd.errors import CdcdError
 from cdcd.mysql.clock import clock_offset
 from cdcd.mysql.connection import Connection, Endpoint, connect
-from cdcd.mysql.purge import FileTimes, purged_from
+from cdcd.mysql.purge import FileTimes, oldest_needed, purged_from
 from cdcd.mysql.server import BinlogFile, ServerStatus, binlog_files, read_status
 from cdcd.worker.figures import Figures
 from cdcd.worker.journal import Level
@@ -24,8 +24,12 @@ QUIET_LOOKS = 6
 cost it, or us, anything."""
 
 
-def bytes_behind(position: Position, status: ServerStatus, files: list[BinlogFile]) -> int:
-    """Bytes of binlog from the position to the source's end: what is left of its file, and all later files."""
+def bytes_behind(position: Position, status: ServerStatus, files: list[BinlogFile]) -> int | None:
+    """Bytes of binlog from the position to the source's end: what is left of its file, and all later files. None for a
+    position on another server, as before the first one is stored after a failover.
+    """
+    if position.server_uuid != status.server_uuid:
+        return None
     if position.file == status.file:
         return max(0, status.offset - position.end_offset)
     number = file_number(position.file)
@@ -110,12 +114,12 @@ class LagWatch:
 
     def _measure(self, connection: Connection, position: Position, offset: float) -> None:
         status = read_status(connection)
-        files = [] if position.file == status.file else binlog_files(connection)
+        files = [] if oldest_needed(position) == status.file else binlog_files(connection)
         purged = purged_from(position, status, files, time.time() + offset, self._created)
         if self._ended.is_set():
             return
         self._metrics.lag_bytes = behind = bytes_behind(position, status, files)
-        self._end = None if behind else (status.file, status.offset)
+        self._end = (status.file, status.offset) if behind == 0 else None
         if position.gtid_set is not None:
             self._metrics.lag_transactions = transactions_behind(position.gtid_set, status.gtid_executed)
         self._figures.safe_until(purged)
