@@ -50,6 +50,16 @@ def test_every_panel_says_what_it_shows(board: dict[str, Any]) -> None:
 
 
 @each_board
+def test_a_single_figure_is_that_of_now(board: dict[str, Any]) -> None:
+    """The last of a range would show for hours that all is well with what has gone."""
+    for panel in panels(board):
+        if panel["type"] == "stat":
+            assert [(target["instant"], target["range"]) for target in panel["targets"]] == [(True, False)], panel[
+                "title"
+            ]
+
+
+@each_board
 def test_no_panel_lies_over_another(board: dict[str, Any]) -> None:
     covered: set[tuple[int, int]] = set()
     for panel in board["panels"]:
