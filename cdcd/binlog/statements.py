@@ -19,6 +19,12 @@ _ACCOUNT_OBJECTS = frozenset({"USER", "ROLE", "SERVER"})  # a server's OPTIONS h
 _DDL = frozenset({"CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"})
 # A SELECT is logged only for a stored function that changes rows (MySQL manual, "Stored Program Binary Logging").
 _DML = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "CALL", "DO", "SELECT", "VALUES"})
+# What changes no rows by itself. Of statements inside others (BEGIN NOT ATOMIC, EXECUTE) those inside are logged.
+_NO_ROWS = frozenset({
+    "OPTIMIZE", "REPAIR", "CHECK", "CHECKSUM", "FLUSH", "RESET", "CACHE", "INSTALL", "UNINSTALL", "SET", "USE",
+    "BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "XA", "LOCK", "UNLOCK",
+    "PURGE", "CHANGE", "STOP", "KILL", "SHOW", "EXPLAIN", "DESCRIBE", "DESC", "HELP",
+})  # fmt: skip
 # ANALYZE TABLE; any other ANALYZE is MariaDB's of a statement, which it executes.
 _ANALYZE_TABLE = frozenset({"TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"})
 
@@ -33,6 +39,8 @@ class StatementClass(Enum):
     """A change of rows logged as a statement: its rows are not in the binlog."""
     OTHER = "other"
     """Maintenance and the like: no rows, nothing to publish."""
+    UNKNOWN = "unknown"
+    """Whether it changes rows nobody here can tell."""
 
 
 def first_words(sql: str, n: int = 3) -> tuple[str, ...]:
@@ -58,10 +66,13 @@ def first_words(sql: str, n: int = 3) -> tuple[str, ...]:
     return tuple(words)
 
 
+_BY_FIRST_WORD = dict.fromkeys(_DML, StatementClass.DML) | dict.fromkeys(_NO_ROWS, StatementClass.OTHER)
+
+
 def classify(sql: str) -> StatementClass:
     words = first_words(sql, 4)
     if not words:
-        return StatementClass.OTHER
+        return StatementClass.OTHER if not sql or _SPACE_OR_COMMENT.fullmatch(sql) else StatementClass.UNKNOWN
     if words[0] in ("GRANT", "REVOKE") or words[:2] in (("SET", "PASSWORD"), ("SET", "DEFAULT"), ("SET", "ROLE")):
         return StatementClass.ACCOUNT
     if words[0] in _DDL:
@@ -73,7 +84,7 @@ def classify(sql: str) -> StatementClass:
         return StatementClass.DML if _fills_a_table(words, sql) else StatementClass.DDL
     if words[0] == "ANALYZE":
         return StatementClass.OTHER if _ANALYZE_TABLE.intersection(words[1:2]) else StatementClass.DML
-    return StatementClass.DML if words[0] in _DML else StatementClass.OTHER
+    return _BY_FIRST_WORD.get(words[0], StatementClass.UNKNOWN)
 
 
 def _fills_a_table(words: tuple[str, ...], sql: str) -> bool:

@@ -3,12 +3,19 @@
 import time
 
 from cdcd.binlog.core.native import Decoder, Route, Statement
-from cdcd.binlog.statements import StatementClass, classify, ddl_kind
+from cdcd.binlog.statements import StatementClass, classify, ddl_kind, first_words
 from cdcd.config.tables import TableFilter
 from cdcd.errors import UnsupportedEvent
 from cdcd.formats.template import DdlMessage, Format
 from cdcd.kafka.sink import Sink
 from cdcd.worker.catalog import Catalog
+
+_CHANGES = {
+    StatementClass.DML: "rows were changed by a statement that is logged as text"
+    " (binlog_format STATEMENT or MIXED in some session)",
+    StatementClass.UNKNOWN: "a statement that cdcd does not know may have changed rows",
+}
+"""Why a statement of these classes stops the instance."""
 
 
 class Statements:
@@ -59,7 +66,7 @@ def ddl_message(decoder: Decoder, tables: TableFilter, template: Format, *, chan
     `changes`: or one that changes rows there.
     """
     statement, sql = decoder.statement, decoder.statement.sql.decode("utf-8", "replace")
-    wanted = {StatementClass.DDL, StatementClass.DML} if changes else {StatementClass.DDL}
+    wanted = {StatementClass.DDL, *_CHANGES} if changes else {StatementClass.DDL}
     if classify(sql) not in wanted or not _concerns(statement, tables):
         return None
     decoder.seq += 1
@@ -79,15 +86,12 @@ def ddl_message(decoder: Decoder, tables: TableFilter, template: Format, *, chan
 
 
 def refuse_changes(decoder: Decoder, tables: TableFilter) -> None:
-    """Raises UnsupportedEvent if the decoder's statement changes rows in an included database."""
-    statement = decoder.statement
-    if classify(statement.sql.decode("utf-8", "replace")) is StatementClass.DML and _concerns(statement, tables):
-        raise UnsupportedEvent(
-            "rows were changed by a statement that is logged as text (binlog_format STATEMENT or MIXED in some session)",
-            decoder.file,
-            decoder.offset,
-            decoder.event_type,
-        )
+    """Raises UnsupportedEvent if the decoder's statement changes rows in an included database, or may."""
+    statement, sql = decoder.statement, decoder.statement.sql.decode("utf-8", "replace")
+    why = _CHANGES.get(classify(sql))
+    if why is not None and _concerns(statement, tables):
+        begins = " ".join(first_words(sql, 1)) or "no word"
+        raise UnsupportedEvent(f"{why}; it begins with {begins}", decoder.file, decoder.offset, decoder.event_type)
 
 
 def _concerns(statement: Statement, tables: TableFilter) -> bool:

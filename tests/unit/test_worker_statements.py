@@ -121,6 +121,14 @@ def test_maintenance_is_nobodys_business() -> None:
     assert handled("ANALYZE TABLE orders").committed == []
 
 
+def test_what_is_not_known_stops_or_is_published() -> None:
+    with pytest.raises(UnsupportedEvent, match="does not know may have changed rows; it begins with FROBNICATE"):
+        handled("/* x */ frobnicate orders 'secret'")
+    assert handled("FROBNICATE orders", "other").committed == []
+    [(_, _, value)] = handled("FROBNICATE orders", changes=True).committed
+    assert json.loads(value)["sql"] == "FROBNICATE orders"
+
+
 def test_tail_refuses_changes_too() -> None:
     with pytest.raises(UnsupportedEvent):
         refuse_changes(at_statement("SELECT `shop`.`f`()", "shop", updated("shop")), TABLES)
