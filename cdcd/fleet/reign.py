@@ -195,8 +195,10 @@ class Reign:
                 continue  # told with its mistakes
             self._log.warning("instance.waiting", sync_instance=name, reason=plan.waiting[name])
         self._plan = plan
-        invalid = sum(1 for reading in snapshot.definitions.values() if reading.problems)
-        self.figures = Figures(len(plan.waiting), dict(plan.loads), invalid, len(snapshot.misnamed))
+        invalid = {name for name, reading in snapshot.definitions.items() if reading.problems}
+        # One that never ran for its mistakes is told by them; of one that ran, rows are not published any more.
+        unassigned = plan.waiting.keys() - (invalid - snapshot.schedule.keys())
+        self.figures = Figures(len(unassigned), dict(plan.loads), len(invalid), len(snapshot.misnamed))
 
 
 def _notices(snapshot: Snapshot) -> Iterator[_Notice]:

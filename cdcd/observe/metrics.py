@@ -156,7 +156,9 @@ class InstanceMetrics:
 class ProcessMetrics:
     """Figures of the process that answers scrapes."""
 
-    log_lines_dropped: int = _counter("log_lines_dropped", "Log lines dropped because nobody read the output.")
+    log_lines_dropped: int = _counter(
+        "log_lines_dropped", "Log lines dropped because nobody read the output, those of workers included."
+    )
 
 
 ROLES = ("owner", "standby", "waiting", "starting", "parked")
@@ -183,7 +185,9 @@ class ServerMetrics(ProcessMetrics):
     worker_crashes: int = _counter("worker_crashes", "Worker processes that ended without saying why.")
     scheduler_leader: int = _gauge("scheduler_leader", "1 while this server is the elected scheduler.", 0)
     unassigned_instances: int | None = _gauge(
-        "unassigned_instances", "Instances to be run that no server runs, said by the elected scheduler alone."
+        "unassigned_instances",
+        "Instances to be run that no server runs, said by the elected scheduler alone; of those whose definition does not"
+        " validate only such as ran before.",
     )
     invalid_definitions: int | None = _gauge(
         "invalid_definitions", "Definitions that do not validate, said by the elected scheduler alone."

@@ -69,7 +69,7 @@ def test_bad_definitions_get_a_verdict_and_hurt_nobody(fleet: ScheduledFleet) ->
         until(lambda: all((status := fleet.status(name)) and status.state == "invalid" for name in BAD_DEFINITIONS))
         until(lambda: scheduler.figures.invalid_definitions == len(BAD_DEFINITIONS))
         assert scheduler.figures.misnamed_definitions == len(MISNAMED)
-        assert scheduler.figures.unassigned_instances == len(BAD_DEFINITIONS)
+        assert scheduler.figures.unassigned_instances == 0, "the alert is that of their mistakes"
         for name, (_, said) in BAD_DEFINITIONS.items():
             status = fleet.status(name)
             assert status
@@ -90,7 +90,7 @@ def test_bad_definitions_get_a_verdict_and_hurt_nobody(fleet: ScheduledFleet) ->
 
 def test_an_instance_that_runs_goes_on_with_a_bad_definition(fleet: ScheduledFleet) -> None:
     scheduler = fleet.scheduler()
-    fleet.server("a")
+    server = fleet.server("a")
     fleet.define("orders")
     until(lambda: fleet.where("orders") == "a")
     before = fleet.schedule("orders")
@@ -100,6 +100,10 @@ def test_an_instance_that_runs_goes_on_with_a_bad_definition(fleet: ScheduledFle
     until(lambda: fleet.where("stock") == "a")
     assert fleet.schedule("orders") == before
     assert fleet.status("orders") is None, "its worker says what is wrong"
+    server.die()
+    fleet.server("b")
+    until(lambda: fleet.where("stock") == "b")
+    assert scheduler.figures.unassigned_instances == 1, "no server can start it: its rows are not published any more"
     fleet.delete("orders")
     until(lambda: fleet.schedule("orders") is None)
 
