@@ -70,6 +70,7 @@ def run(  # noqa: PLR0917 - click's: an argument for each option
     """
     from cdcd.config.settings import load_settings
     from cdcd.observe.logging import Logs
+    from cdcd.observe.uncaught import show_native_crashes
     from cdcd.server.control import hold_signals
 
     if definition is None and until_end:
@@ -79,6 +80,7 @@ def run(  # noqa: PLR0917 - click's: an argument for each option
         settings = read_settings()
         runs = _server if definition is None else _standalone(definition, until_end)
         hold_signals()
+        show_native_crashes()
         with Logs(sys.stdout, level=settings.log_level, context={"server": settings.server_id}) as logs:
             code = runs(settings, logs, read_settings)
     # A Kafka client that hangs in its close must not keep the process (field-lessons K: close is bounded).

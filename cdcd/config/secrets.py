@@ -14,7 +14,7 @@ stand for characters other than a dot; a lone `*` is any host.
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -81,24 +81,40 @@ class Credential:
         return Login(self.user, self._password.get_secret_value())
 
 
+def _nobody(password: str) -> None:
+    """There is no log."""
+
+
 class Credentials:
     """The credential files of this server."""
 
-    def __init__(self, private: Path | None, trusted: Path | None = None) -> None:
+    def __init__(
+        self, private: Path | None, trusted: Path | None = None, hide: Callable[[str], None] = _nobody
+    ) -> None:
+        """`hide` is told each password that is read: the log blots it out."""
         self._private = private
         self._trusted = trusted
+        self._hide = hide
 
     @classmethod
-    def of(cls, credentials_dir: Path | None, environ: Mapping[str, str] = os.environ) -> Self:
+    def of(
+        cls,
+        credentials_dir: Path | None,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        hide: Callable[[str], None] = _nobody,
+    ) -> Self:
         """As the settings and systemd say."""
         trusted = environ.get("CREDENTIALS_DIRECTORY")
-        return cls(credentials_dir, Path(trusted) if trusted else None)
+        return cls(credentials_dir, Path(trusted) if trusted else None, hide)
 
     def load(self, name: str) -> Credential:
         """The credential of that name, read anew each time. FindingError (operator) if there is none or it is unsafe."""
         path, raw = self._read(name, secret=True)
         try:
-            return Credential(name, _Content.model_validate(parse_document(raw, str(path))))
+            content = _Content.model_validate(parse_document(raw, str(path)))
+            self._hide(content.password.get_secret_value())
+            return Credential(name, content)
         except ValidationError as error:
             reasons = "; ".join(map(str, problems_of(error, _Content)))
         except InvalidConfig as error:

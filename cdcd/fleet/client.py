@@ -1,6 +1,5 @@
 """kazoo, set up as cdcd needs it: login, access rights, TLS with host name check, reconnects, logs."""
 
-import time
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -15,6 +14,7 @@ from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 from cdcd.config.secrets import Credentials, Login
 from cdcd.config.zookeeper import ZooKeeper
 from cdcd.fleet.trouble import sasl_missing
+from cdcd.observe.repeats import Repeats, told_again
 
 LONGEST_PAUSE = 1.0
 """Between two attempts to connect; kazoo's own limit is an hour."""
@@ -85,7 +85,7 @@ class ClientLog:
         self._negotiated = negotiated
         self._failed = failed
         self.last_failure = ""
-        self._last_warning = ("", 0.0)
+        self._repeats = Repeats()
         self.info = partial(self._write, "debug")
         self.warning = self.warn = partial(self._write, "warning")
         self.error = partial(self._write, "error")
@@ -110,14 +110,7 @@ class ClientLog:
         if message.startswith(("Connection dropped", "Connection time-out", "Cannot resolve", "AUTH_FAILED")):
             self.last_failure = text
             self._failed()
-        if level == "warning" and self._repeated(text):
-            level = "debug"
-        getattr(self._log, level)("zookeeper.client", reason=text)
-
-    def _repeated(self, text: str) -> bool:
-        """An outage says the same each second; once a minute is enough."""
-        last, at = self._last_warning
-        if text == last and time.monotonic() - at < 60:
-            return True
-        self._last_warning = (text, time.monotonic())
-        return False
+        untold = self._repeats.new(text) if level == "warning" else 0
+        if untold is None:
+            level, untold = "debug", 0
+        getattr(self._log, level)("zookeeper.client", reason=text, **told_again(untold))

@@ -54,7 +54,7 @@ class Connection:
         self._ensemble, self._credentials = ensemble, credentials
         self._on_state = on_state
         self._log = structlog.get_logger().bind(session=name)
-        self._client_log = ClientLog(name, self._negotiated, self._mend)
+        self._client_log, self._probe_log = ClientLog(name, self._negotiated, self._mend), ClientLog(f"probe of {name}")
         self._client = make_client(ensemble, credentials, self._client_log)
         self._client.add_listener(self._listen)
         self._connected = threading.Event()
@@ -146,7 +146,7 @@ class Connection:
 
     def _granted(self) -> bool:
         try:
-            client = make_client(self._ensemble, self._credentials, ClientLog("probe"))
+            client = make_client(self._ensemble, self._credentials, self._probe_log)
         except FindingError:
             return False
         granted = client.start_async().wait(self.timeout)

@@ -2,13 +2,15 @@
 
 import logging
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, libversion
+
+from cdcd.observe.repeats import Repeats, told_again
 
 ClientConfig = dict[str, Any]
 """librdkafka settings, ready to use: bootstrap servers, TLS, SASL."""
@@ -63,29 +65,30 @@ _RETRIED = ": retrying"
 
 
 class ClientLog:
-    """librdkafka's log lines into the standard log; one text at most every ten seconds (it repeats ten a second)."""
+    """librdkafka's lines as `kafka.client`. What they mean for an instance its own lines say: here nothing short of a fatal is an error."""
 
-    _QUIET = 10.0
-
-    def __init__(self, name: str) -> None:
-        self._log = logging.getLogger(name)
-        self._seen: dict[str, float] = {}
+    def __init__(self) -> None:
+        self._repeats = Repeats()
 
     def log(self, level: int, message: str, *args: object) -> None:
         """Called by confluent-kafka inside poll()."""
         text = message % args if args else message
-        now = time.monotonic()
-        if now - self._seen.get(text, -self._QUIET) < self._QUIET:
-            return
-        if len(self._seen) > 100:
-            self._seen.clear()
-        self._seen[text] = now
-        self._log.log(logging.DEBUG if text.endswith(_RETRIED) else level, "%s", text)
+        untold = self._repeats.new(text)
+        log = structlog.get_logger()
+        if untold is None or text.endswith(_RETRIED):
+            log.debug("kafka.client", reason=text)
+        else:
+            named = "error" if level >= logging.CRITICAL else "warning" if level >= logging.WARNING else "info"
+            getattr(log, named)("kafka.client", reason=text, **told_again(untold))
+
+
+_CLIENT_LOG = ClientLog()
+"""One for all clients of a process: each attempt to connect makes a new one."""
 
 
 def with_callbacks(config: ClientConfig, trouble: Trouble) -> ClientConfig:
     """`config` for one client whose trouble goes to `trouble` and whose log goes to the log."""
-    return {"client.id": "cdcd", **config, "error_cb": trouble, "logger": ClientLog("cdcd.kafka.librdkafka")}
+    return {"client.id": "cdcd", **config, "error_cb": trouble, "logger": _CLIENT_LOG}
 
 
 def serve(producer: Producer) -> None:
@@ -117,8 +120,8 @@ def within(seconds: float, action: Callable[[], object]) -> bool:
     def run() -> None:
         try:
             action()
-        except Exception:
-            logging.getLogger(__name__).info("closing a Kafka client failed", exc_info=True)
+        except Exception:  # noqa: BLE001 - the client is given up, whatever it raises
+            structlog.get_logger().info("kafka.close_failed", exc_info=True)
         else:
             ended.set()
 

@@ -1,6 +1,5 @@
 """The dump of a source's binlog: its bytes as they come, until somebody stops it or the source does."""
 
-import logging
 import selectors
 import socket
 import ssl
@@ -8,6 +7,8 @@ import time
 from collections import deque
 from contextlib import suppress
 from typing import Final
+
+import structlog
 
 from cdcd.errors import BinlogError, Finding, FindingError, Stopped
 from cdcd.mysql.connection import Endpoint
@@ -24,8 +25,6 @@ WAKES: Final = 1 << 12
 """At most taken at a time of what `wake` has sent."""
 QUICK_SECONDS: Final = 2.0
 """So long a quick start waits for a transaction that is in the binlog already; by then a search by GTID is through."""
-
-_log = logging.getLogger(__name__)
 
 
 class BinlogDump:
@@ -83,8 +82,10 @@ class BinlogDump:
         if request.quick:
             if not (objection := self._begin_quickly(request)):
                 return
-            place = f"{request.file}:{request.offset}"
-            _log.info("no quick start of %s at %s: %s; it searches by GTID", self._source, place, objection)
+            reason = (
+                f"{self._source} does not begin at {request.file}:{request.offset}: {objection}; it searches by GTID"
+            )
+            structlog.get_logger().info("source.quick_start_failed", reason=reason)
             request = request.by_gtid
         self._ask(request)
 

@@ -14,14 +14,15 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-import orjson
 import structlog
 from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.processors import add_log_level, format_exc_info
 from structlog.typing import EventDict
 
+from cdcd.observe.line_length import fitted
 from cdcd.observe.log_writer import QUEUE_LINES, LogWriter
 from cdcd.observe.redact import Redactor
+from cdcd.observe.uncaught import Uncaught
 
 KEYS = ("timestamp", "level", "event", "sync_instance", "server", "epoch", "gtid", "reason")
 """Stand first on a line, in this order; others follow as they were given."""
@@ -61,6 +62,7 @@ class Logs:
         )
         logging.basicConfig(handlers=[_Bridge()], force=True)
         logging.captureWarnings(capture=True)
+        self._uncaught = Uncaught()
         self.set_level(level)
 
     @property
@@ -79,6 +81,7 @@ class Logs:
 
     def close(self, timeout: float = 2.0) -> None:
         """Write out what is queued, waiting at most `timeout` seconds; later lines go nowhere."""
+        self._uncaught.restore()
         self._writer.close(timeout)
 
     def __enter__(self) -> Self:
@@ -105,7 +108,7 @@ class Logs:
                 key: value.translate(_VISIBLE) if isinstance(value, str) else value for key, value in event.items()
             }
             return self._terminal(logger, method, shown)
-        return orjson.dumps(event).decode()
+        return fitted(event).decode()
 
     def _dropped_notice(self, lines: int) -> str:
         event = {"level": "warning", "event": "log.dropped", "lines": lines, "reason": "the log output was not read"}

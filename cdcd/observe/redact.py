@@ -1,12 +1,15 @@
 """Secrets never reach a log line."""
 
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 HIDDEN = "[redacted]"
 TEXT_LIMIT = 16_384
 """Characters of one value; the rest is cut off."""
+SHORTEST = 6
+"""Characters of a secret that is blotted out in texts: of a shorter one, such as `root`, every place where the word happens to stand would tell it."""
 
 _SECRET_NAME = re.compile(r"passw|secret|token|private_?key", re.IGNORECASE)
 
@@ -19,12 +22,16 @@ class Redactor:
 
     def __init__(self) -> None:
         self._secrets: tuple[str, ...] = ()
+        self._adding = threading.Lock()
 
     def hide(self, secret: str) -> None:
-        """Blot out `secret` from now on wherever it appears, also as repr() shows it."""
-        forms = {secret, repr(secret)[1:-1]} - {""}
-        # Longest first: a secret may contain another.
-        self._secrets = tuple(sorted({*self._secrets, *forms}, key=len, reverse=True))
+        """Blot out `secret` from now on wherever it appears, also as repr() shows it. From any thread."""
+        if len(secret) < SHORTEST or secret in self._secrets:
+            return
+        forms = {secret, repr(secret)[1:-1]}
+        with self._adding:
+            # Longest first: a secret may contain another.
+            self._secrets = tuple(sorted({*self._secrets, *forms}, key=len, reverse=True))
 
     def plain(self, value: object) -> Any:
         match value:

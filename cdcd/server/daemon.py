@@ -70,7 +70,7 @@ class Server:
 
     def __init__(self, settings: Settings, logs: Logs, versions: Mapping[str, str], stop: StopSignal) -> None:
         ensemble = settings.ensemble()
-        credentials = Credentials.of(settings.credentials_dir)
+        credentials = Credentials.of(settings.credentials_dir, hide=logs.hide)
         failpoint = from_environment(os.environ)
         self._settings = settings
         self._logs = logs

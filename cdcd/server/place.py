@@ -27,12 +27,13 @@ class Place:
         self.hello: Hello | None = None
         self.farewell: Farewell | None = None
         self.metrics = InstanceMetrics()
+        self._lines_dropped = 0
         self._reported_at = 0.0
         self._said: dict[str, Any] = {}
         self._bytes = self._rows = Rate(window)
 
     def started(self, process: WorkerProcess) -> None:
-        self.process, self.hello, self.farewell = process, None, None
+        self.process, self.hello, self.farewell, self._lines_dropped = process, None, None, 0
 
     def ended(self, slot: Slot) -> None:
         """The process is gone. Its last figures stay, except for what it cannot be doing any more."""
@@ -53,6 +54,11 @@ class Place:
             self._bytes = self._bytes.look(self.metrics.source_received_bytes, now)
             self._rows = self._rows.look(rows, now)
         return before != (self.role, self.metrics.state, self.metrics.epoch)
+
+    def dropped(self, report: Report) -> int:
+        """Log lines that its worker has dropped since the report before."""
+        before, self._lines_dropped = self._lines_dropped, report.log_lines_dropped
+        return report.log_lines_dropped - before
 
     @property
     def role(self) -> str:

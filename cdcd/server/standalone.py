@@ -49,7 +49,7 @@ def run_standalone(
     wiring = Wiring(
         definitions=Definitions(definition, journal),
         settings=settings,
-        credentials=Credentials.of(settings.credentials_dir),
+        credentials=Credentials.of(settings.credentials_dir, hide=logs.hide),
         identity=Identity.of(settings.cluster, definition.name),
         ownership=Alone(),
         journal=journal,

@@ -81,7 +81,7 @@ class Supervisor:
         self._places: dict[str, Place] = {}
         self._phase: Phase = "running"
         self._leave_at = self._look_at = 0.0
-        self._starts = self._crashes = 0
+        self._starts = self._crashes = self._lines_dropped = 0
         self._log = structlog.get_logger()
 
     # ---------------------------------------------------------------- asked by other threads
@@ -133,6 +133,7 @@ class Supervisor:
         metrics.server_load = sum(weights) / self._settings.fleet.capacity
         metrics.server_stopping = int(self._phase != "running")
         metrics.worker_starts, metrics.worker_crashes = self._starts, self._crashes
+        metrics.log_lines_dropped += self._lines_dropped
 
     # ---------------------------------------------------------------- the loop
 
@@ -202,6 +203,7 @@ class Supervisor:
             case Farewell():
                 place.farewell = heard
             case Report():
+                self._lines_dropped += place.dropped(heard)
                 if place.reported(heard, time.monotonic()):
                     self._changed()
                 if place.publishing:

@@ -62,6 +62,8 @@ class Report:
     metrics: InstanceMetrics
     status: dict[str, Any]
     """As in `/status`; also says `role`: waiting, standby or owner."""
+    log_lines_dropped: int = 0
+    """By this process so far."""
 
 
 @dataclass(frozen=True, slots=True)

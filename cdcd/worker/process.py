@@ -22,6 +22,7 @@ from cdcd.fleet.nodes import Status
 from cdcd.fleet.ownership import ZooKeeperOwnership
 from cdcd.observe.failpoints import from_environment
 from cdcd.observe.logging import Logs
+from cdcd.observe.uncaught import show_native_crashes
 from cdcd.worker.channel import Assignment, Farewell, Hello, Report
 from cdcd.worker.definitions import Definitions
 from cdcd.worker.instance import Backoff, Instance, Patience
@@ -42,6 +43,7 @@ MOST_TABLES = 200
 
 def work(assignment: Assignment, pipe: Connection) -> None:
     """Target of a worker process (forkserver). Ends the process itself, never returns."""
+    show_native_crashes()
     context = {"server": assignment.settings.server_id, "sync_instance": assignment.instance}
     logs = Logs(sys.stdout, level=assignment.settings.log_level, context=context)
 
@@ -51,7 +53,7 @@ def work(assignment: Assignment, pipe: Connection) -> None:
         os._exit(1)
 
     try:
-        _Worker(assignment, pipe, exit_now, logs.set_level).run()
+        _Worker(assignment, pipe, exit_now, logs).run()
     except Exception:  # noqa: BLE001 - whatever it is, the process ends; without a farewell it counts as crashed
         structlog.get_logger().exception("worker.failed", reason="a defect of cdcd: please report it with this log")
         exit_now("it failed")
@@ -68,15 +70,16 @@ class _Worker:
         assignment: Assignment,
         pipe: Connection,
         exit_now: Callable[[str], NoReturn],
-        log_at: Callable[[str], None],
+        logs: Logs,
     ) -> None:
         settings = assignment.settings
         self._assignment = assignment
         self._settings = settings
-        self._credentials = Credentials.of(settings.credentials_dir)
+        self._logs = logs
+        self._credentials = Credentials.of(settings.credentials_dir, hide=logs.hide)
         self._failpoint = from_environment(os.environ)
         self._stop = StopSignal()
-        self._tether = Tether(pipe, self._stop, exit_now, log_at)
+        self._tether = Tether(pipe, self._stop, exit_now, logs.set_level)
         self._journal = Journal(assignment.instance, changed=self._tether.wake)
         self._ownership: InFleet = ZooKeeperOwnership(
             settings.ensemble(),
@@ -155,7 +158,7 @@ class _Worker:
         status = self._status(instance)
         self._ownership.tell(status)
         said = {**instance.status(), "role": self._ownership.role, "problems": list(status.problems)}
-        return Report(self._wiring.figures.read(), said)
+        return Report(self._wiring.figures.read(), said, self._logs.dropped)
 
     def _status(self, instance: Instance) -> Status:
         assert self._wiring is not None

@@ -57,8 +57,10 @@ _SCHEDULING: dict[str, Any] = {
 class Server(Process):
     """One server's process, leader of a process group to which its workers belong."""
 
-    def __init__(self, server_id: str, command: list[str], environment: dict[str, str], log: Path) -> None:
-        super().__init__(command, environment, 0, log)
+    def __init__(
+        self, server_id: str, command: list[str], environment: dict[str, str], log: Path, *, piped: bool = False
+    ) -> None:
+        super().__init__(command, environment, 0, log, piped=piped)
         self.id = server_id
 
     def signal_all(self, number: signal.Signals) -> None:
@@ -126,8 +128,8 @@ class Fleet:
             self._tree.close()
             self._tree = None
 
-    def start(self, server: str, *, failpoint: str | None = None, **fleet: Any) -> Server:
-        """Start a server (again); `fleet` are `[fleet]` settings of its own. Returns at once."""
+    def start(self, server: str, *, failpoint: str | None = None, piped: bool = False, **fleet: Any) -> Server:
+        """Start a server (again); `fleet` are `[fleet]` settings of its own; `piped` as of Process. Returns at once."""
         for instance in self.instances.values():
             self._grant(server, instance)
         environment = plain_environment()
@@ -135,7 +137,8 @@ class Fleet:
             environment |= {"CDCD_TESTING": "1", "CDCD_FAILPOINT": failpoint}
         settings = self.write_settings(server, **fleet)
         command = [sys.executable, "-c", LAUNCH, "run", "--config", str(settings)]
-        process = Server(server, command, environment, self.folder / f"{server}-{len(self.started) + 1:03}")
+        log = self.folder / f"{server}-{len(self.started) + 1:03}"
+        process = Server(server, command, environment, log, piped=piped)
         self.servers[server] = process
         self.started.append(process)
         return process

@@ -44,7 +44,10 @@ def plain_environment() -> dict[str, str]:
 class Process:
     """One process. `log`.out holds its log lines, `log`.err its standard error."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], port: int, log: Path) -> None:
+    def __init__(
+        self, command: list[str], environment: dict[str, str], port: int, log: Path, *, piped: bool = False
+    ) -> None:
+        """`piped`: its log lines go into `output`, for the test to read, or not to."""
         self.port = port
         self.out, self.err = log.with_suffix(".out"), log.with_suffix(".err")
         self.code: int | None = None
@@ -57,8 +60,14 @@ class Process:
         self.started = time.monotonic()
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self._process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if piped else out,
+                stderr=err,
+                start_new_session=True,
             )
+        self.output = self._process.stdout
         self.pid = self._process.pid
 
     def poll(self) -> int | None:

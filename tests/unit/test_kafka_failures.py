@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from confluent_kafka import KafkaError
+from structlog.testing import capture_logs
 
 from cdcd.errors import FindingError, HoldingLost
 from cdcd.kafka.client import ClientLog, Trouble, with_callbacks, within
@@ -97,17 +98,17 @@ def test_a_refused_credential_is_believed_when_it_is_refused_again_and_again() -
     assert explained(silence, trouble, SUBJECT).finding.kind == "retry"
 
 
-def test_a_client_logs_one_text_once(caplog: pytest.LogCaptureFixture) -> None:
-    log = ClientLog("test.librdkafka")
-    with caplog.at_level(logging.INFO):
+def test_a_client_logs_one_text_once() -> None:
+    log = ClientLog()
+    with capture_logs() as lines:
         for _ in range(5):
             log.log(logging.ERROR, "%s is %s", "broker 1", "down")
-        log.log(logging.ERROR, "another")
+        log.log(logging.CRITICAL, "FATAL")
         log.log(logging.WARNING, "coordinator busy: retrying")
-    assert [(found.levelname, found.message) for found in caplog.records] == [
-        ("ERROR", "broker 1 is down"),
-        ("ERROR", "another"),
-    ]
+        log.log(logging.INFO, "idle")
+    found = [(line["log_level"], line["reason"]) for line in lines if line["log_level"] != "debug"]
+    assert found == [("warning", "broker 1 is down"), ("error", "FATAL"), ("info", "idle")]
+    assert {line["event"] for line in lines} == {"kafka.client"}
 
 
 def test_the_clusters_settings_are_left_as_they_are() -> None:

@@ -4,19 +4,27 @@ import json
 import logging
 import os
 import pty
+import re
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from kazoo.handlers.threading import SequentialThreadingHandler
 
+from cdcd.observe.line_length import fitted
 from cdcd.observe.log_writer import LogWriter
 from cdcd.observe.logging import Logs
 from cdcd.observe.redact import HIDDEN, TEXT_LIMIT, Redactor
+from cdcd.observe.repeats import MOST_TEXTS, Repeats
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +115,7 @@ def test_secrets_never_appear(path: Path) -> None:
     with path.open("w") as stream, Logs(stream) as logs:
         logs.hide('pa"ss\n')
         logs.hide("")
+        logs.hide("text")
         log = structlog.get_logger()
         log.info('text pa"ss\n', nested={"list": ['pa"ss\n'], "password": "x1", 'pa"ss\n': 1}, sasl_password="x2")
         log.info("b", api_token="x3", obj=ValueError('pa"ss\n'), shown=repr('pa"ss\n'), no_password=None)
@@ -246,3 +255,102 @@ def test_logs_go_to_the_stream_they_are_given(path: Path, capfd: pytest.CaptureF
         structlog.get_logger().info("x")
     assert capfd.readouterr() == ("", "")
     assert len(lines(path)) == 1
+
+
+# ---------------------------------------------------------------- lines that others write to the same pipe, too
+
+
+CHATTER = """
+import sys, structlog
+from cdcd.observe.logging import Logs
+with Logs(sys.stdout, context={"server": sys.argv[1]}):
+    for number in range(60):
+        structlog.get_logger().info("long", number=number, exception="line\\n" * 4000, list=["x" * 2000] * 3)
+"""
+
+
+def test_lines_of_several_processes_come_whole() -> None:
+    reader, writer = os.pipe()
+    command = [sys.executable, "-c", CHATTER]
+    processes = [subprocess.Popen([*command, name], stdout=writer) for name in "abcd"]
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        found = [json.loads(line) for line in stream]
+    assert [process.wait() for process in processes] == [0] * 4
+    for name in "abcd":
+        assert [line["number"] for line in found if line["server"] == name] == list(range(60))
+
+
+@given(st.dictionaries(st.text(max_size=8), st.text(max_size=600) | st.lists(st.text()) | st.integers(0, 9)))
+def test_a_line_fits(event: dict[str, Any]) -> None:
+    fits = len(orjson.dumps(event)) <= 1000
+    line = fitted(event, 1000)
+    assert not fits or json.loads(line) == event
+    assert len(line) <= max(1000, 100 * len(event))
+    assert set(json.loads(line)) == set(event)
+
+
+def test_both_ends_of_a_long_text_stay() -> None:
+    line = json.loads(fitted({"event": "x", "exception": f"Traceback{'é' * 9000}ValueError: why"}))
+    assert line["event"] == "x"
+    assert re.fullmatch(r"Tracebacké+ \.\.\.\[\d+ characters left out\]\.\.\. é+ValueError: why", line["exception"])
+
+
+# ---------------------------------------------------------------- what nobody catches
+
+
+class Failing:
+    def __del__(self) -> None:
+        fail("in a destructor")
+
+
+def test_what_nobody_catches_is_a_line(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
+    handler: Any = SequentialThreadingHandler()  # our stub of kazoo knows little of it
+    with path.open("w") as stream, Logs(stream):
+        thread = threading.Thread(target=fail, args=("in a thread",), name="lag")
+        thread.start()
+        thread.join()
+        del thread
+        Failing()
+        handler.start()
+        handler.completion_queue.put(lambda: fail("in a callback of kazoo"))
+        handler.stop()
+        try:
+            fail("in main")
+        except ValueError as error:
+            sys.excepthook(ValueError, error, error.__traceback__)
+    found = [(line["event"], line["level"], line["exception"].splitlines()[-1]) for line in lines(path)]
+    assert found == [
+        ("thread.failed", "error", "ValueError: in a thread"),
+        ("callback.failed", "error", "ValueError: in a destructor"),
+        ("kazoo.handlers.threading", "error", "ValueError: in a callback of kazoo"),
+        ("process.failed", "error", "ValueError: in main"),
+    ]
+    assert "Failing.__del__" in lines(path)[1]["reason"]
+    assert lines(path)[0]["thread"] == "lag"
+    assert capfd.readouterr() == ("", "")
+    assert (sys.excepthook, threading.excepthook, sys.unraisablehook) == hooks
+
+
+# ---------------------------------------------------------------- what client libraries repeat
+
+
+def test_a_client_that_repeats_itself_is_heard_once_a_minute() -> None:
+    now = 0.0
+    repeats = Repeats(lambda: now)
+    refused = "[cdcd#producer-{}] kafka-1:9092: Connection refused (after {}ms in state CONNECT, {} identical)"
+    heard = []
+    for second in range(180):
+        now = float(second)
+        heard += [(second, repeats.new(refused.format(second // 7, second, second)))]
+        assert (repeats.new("kafka-2:9092: another") is None) == (second % 60 != 0)
+    assert [told for told in heard if told[1] is not None] == [(0, 0), (60, 59), (120, 59)]
+
+
+def test_a_client_that_always_says_something_new_is_bounded_too() -> None:
+    now = 0.0
+    repeats = Repeats(lambda: now)
+    assert sum(repeats.new(f"text {number}") is not None for number in range(1000)) == MOST_TEXTS
+    now = 60.0
+    assert repeats.new("text 1001") == 0

@@ -65,3 +65,12 @@ def test_a_process_that_ends_meanwhile_is_no_trouble(place: Place, monkeypatch: 
 
 def test_what_was_never_known_stays_unknown() -> None:
     assert Place("orders", Slot(1), 10.0).shown(1000.0).lag_seconds is None
+
+
+def test_lines_that_workers_drop_add_up(place: Place) -> None:
+    def dropped(lines: int) -> int:
+        return place.dropped(Report(InstanceMetrics(), {}, lines))
+
+    assert [dropped(0), dropped(3), dropped(7)] == [0, 3, 4]
+    place.started(cast(Any, SimpleNamespace(pid=2)))
+    assert dropped(2) == 2, "the next worker counts from none"

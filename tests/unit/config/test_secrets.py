@@ -71,6 +71,13 @@ def test_a_lone_star_is_any_host(tmp_path: Path) -> None:
     assert Credentials(tmp_path).load("any").login_for("a.b.c", 1).password == CANARY
 
 
+def test_the_log_is_told_what_to_hide(tmp_path: Path) -> None:
+    put(tmp_path, "any", f'user: u\npassword: {CANARY}\nhosts: ["*"]\n')
+    hidden: list[str] = []
+    Credentials.of(tmp_path, {}, hide=hidden.append).load("any")
+    assert hidden == [CANARY]
+
+
 def test_nothing_prints_the_password(credential: Credential) -> None:
     login = credential.login_for("mysql-a", 3306)
     assert CANARY not in f"{login!r} {login} {credential!r} {credential} {vars(credential)}"
