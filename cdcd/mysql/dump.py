@@ -85,7 +85,7 @@ class BinlogDump:
             reason = (
                 f"{self._source} does not begin at {request.file}:{request.offset}: {objection}; it searches by GTID"
             )
-            structlog.get_logger().info("source.quick_start_failed", reason=reason)
+            structlog.get_logger().info("dump.quick_start_failed", reason=reason)
             request = request.by_gtid
         self._ask(request)
 
