@@ -273,10 +273,7 @@ cdef class Decoder:
         elif self.checksums:
             strip_checksum(&event)
         self.account(&event)
-        if (self.passing or self.withheld) and event.type not in BETWEEN_EVENTS:
-            reason = self.pass_event(&event) if self.passing else self.withhold_event(&event)
-        else:
-            reason = self.handle_body(&event)
+        reason = self.handle_event(&event)
         if event.type in (E_FDE, E_ROTATE):
             self.control = b"\0" + PyBytes_FromStringAndSize(<const char*>packet.at + 1, left(packet) - 1)
             return R_CONTROL
@@ -297,7 +294,12 @@ cdef class Decoder:
             raise ShortRead("a compressed transaction goes on after its end")
         if event.type in OUTER_TYPES:
             raise ShortRead(f"an event of type {event.type} in a compressed transaction")
-        return self.withhold_event(&event) if self.withheld else self.handle_body(&event)
+        return self.handle_event(&event)
+
+    cdef inline int handle_event(self, const Event* event) except -1:
+        if not (self.passing or self.withheld) or event.type in BETWEEN_EVENTS:
+            return self.handle_body(event)
+        return self.pass_event(event) if self.passing else self.withhold_event(event)
 
     cdef int account(self, const Event* event) except -1:
         """Follow the position, and prove that no byte of a transaction is missing (binlog.md section 9)."""
@@ -558,20 +560,11 @@ cdef class Decoder:
 
     cdef bint closes(self, const Event* event) except -1:
         """Whether this is the last event of MariaDB's open transaction."""
-        cdef Query query
-        cdef Cursor c
-        cdef list keep = []
         if event.type == E_XID or event.type == E_XA_PREPARE:
             return True
-        if event.type not in (E_QUERY, E_PACKED_QUERY, E_EXECUTE_LOAD):
-            return False
         if self.gtid.flags & (G_STANDALONE | G_XA_COMPLETED):
-            return True
-        c = cursor(event.body, event.body_size)
-        read_query(&c, &query, event.type == E_EXECUTE_LOAD)
-        if event.type == E_PACKED_QUERY:
-            unpack_query(&query, keep)
-        return text_is(&query, b"COMMIT", 6) or text_is(&query, b"ROLLBACK", 8)
+            return is_query(event)
+        return ends_by_statement(event)
 
     cdef int begin_without_gtid(self, const Event* event) except -1:
         """BEGIN or a statement where no GTID event came before: MySQL 5.6 without GTIDs."""
@@ -608,12 +601,9 @@ cdef class Decoder:
         return 0
 
     cdef int handle_query(self, const Event* event) except -1:
-        cdef Cursor c = cursor(event.body, event.body_size)
         cdef Query query
         cdef list keep = []
-        read_query(&c, &query, event.type == E_EXECUTE_LOAD)
-        if event.type == E_PACKED_QUERY:
-            unpack_query(&query, keep)
+        read_query(event, &query, keep)
         if text_is(&query, b"BEGIN", 5):
             if not self.in_transaction:
                 self.begin_without_gtid(event)
@@ -699,19 +689,11 @@ cdef class Decoder:
         return R_NONE
 
     cdef int withhold_event(self, const Event* event) except -1:
-        cdef Cursor c
-        cdef Query query
-        cdef list keep = []
         self.events.add(event)
         if event.type == E_XA_PREPARE:
             return self.handle_prepare(event)
-        if event.type == E_QUERY or event.type == E_PACKED_QUERY:
-            c = cursor(event.body, event.body_size)
-            read_query(&c, &query, False)
-            if event.type == E_PACKED_QUERY:
-                unpack_query(&query, keep)
-            if text_is(&query, b"COMMIT", 6) or text_is(&query, b"ROLLBACK", 8):
-                raise UnsupportedEvent("an XA transaction that ends without XA PREPARE: what became of its rows cannot be told")
+        if ends_by_statement(event):
+            raise UnsupportedEvent("an XA transaction that ends without XA PREPARE: what became of its rows cannot be told")
         return R_NONE
 
     cdef int handle_prepare(self, const Event* event) except -1:

@@ -281,18 +281,34 @@ cdef inline bint text_is(const Query* query, const char* text, Py_ssize_t size) 
     return query.size == size and memcmp(query.text, text, size) == 0
 
 
-cdef int read_query(Cursor* c, Query* query, bint load) except -1:
-    """QUERY, or with `load` EXECUTE_LOAD_QUERY: file id, two positions in the text and a flag stand before the rest."""
-    cdef cbyte* fixed = take(c, 13)
-    take(c, 13 if load else 0)
+cdef int read_query(const Event* event, Query* query, list keep) except -1:
+    """QUERY, QUERY_COMPRESSED (`keep` then holds its text), or EXECUTE_LOAD_QUERY: file id, two positions in the text and a flag stand before the rest."""
+    cdef Cursor c = cursor(event.body, event.body_size)
+    cdef cbyte* fixed = take(&c, 13)
+    take(&c, 13 if event.type == E_EXECUTE_LOAD else 0)
     cdef Py_ssize_t status_size = load_u16(fixed + 11)
     query.database_size = fixed[8]
     query.error = load_u16(fixed + 9)
-    query.status = cursor(take(c, status_size), status_size)
-    query.database = take(c, query.database_size + 1)
-    query.size = left(c)
-    query.text = take(c, query.size)
-    return 0
+    query.status = cursor(take(&c, status_size), status_size)
+    query.database = take(&c, query.database_size + 1)
+    query.size = left(&c)
+    query.text = take(&c, query.size)
+    return unpack_query(query, keep) if event.type == E_PACKED_QUERY else 0
+
+
+cdef bint is_query(const Event* event) noexcept:
+    return event.type == E_QUERY or event.type == E_PACKED_QUERY or event.type == E_EXECUTE_LOAD
+
+
+cdef bint ends_by_statement(const Event* event) except -1:
+    """Whether it is COMMIT or ROLLBACK, as the server writes them."""
+    cdef Query query
+    cdef list keep
+    if not is_query(event):
+        return False
+    keep = []
+    read_query(event, &query, keep)
+    return text_is(&query, b"COMMIT", 6) or text_is(&query, b"ROLLBACK", 8)
 
 
 # Status variables before "updated databases" (12) and how long each is; -1: a length byte (and what follows) says.
