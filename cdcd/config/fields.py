@@ -1,6 +1,7 @@
 """Field types that definitions, settings and credential files share."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
@@ -34,13 +35,18 @@ def check_name(text: str) -> str:
     return text
 
 
-def is_name(text: str) -> bool:
-    """Whether `check_name` accepts it."""
+def passes(check: Callable[[str], str], text: str) -> bool:
+    """Whether `check` raises no ValueError."""
     try:
-        check_name(text)
+        check(text)
     except ValueError:
         return False
     return True
+
+
+def is_name(text: str) -> bool:
+    """Whether `check_name` accepts it."""
+    return passes(check_name, text)
 
 
 def check_endpoint(text: str) -> str:
@@ -69,24 +75,21 @@ def _size(value: object) -> int:
 
 def duration_between(least: str, greatest: str) -> AfterValidator:
     """Bounds of a Duration, both allowed."""
-    low, high = parse_duration(least), parse_duration(greatest)
-
-    def check(seconds: float) -> float:
-        if not low <= seconds <= high:
-            raise ValueError(f"must be from {least} to {greatest}")
-        return seconds
-
-    return AfterValidator(check)
+    return _between(least, greatest, parse_duration)
 
 
 def size_between(least: str, greatest: str) -> AfterValidator:
     """Bounds of a Size, both allowed."""
-    low, high = parse_size(least), parse_size(greatest)
+    return _between(least, greatest, parse_size)
 
-    def check(size: int) -> int:
-        if not low <= size <= high:
+
+def _between(least: str, greatest: str, parse: Callable[[str], float]) -> AfterValidator:
+    low, high = parse(least), parse(greatest)
+
+    def check(value: float) -> float:
+        if not low <= value <= high:
             raise ValueError(f"must be from {least} to {greatest}")
-        return size
+        return value
 
     return AfterValidator(check)
 
@@ -127,5 +130,5 @@ Size = Annotated[
 
 __all__ = [
     "NAME_PATTERN", "NOT_EMPTY", "Duration", "Endpoint", "Host", "HostAndPort", "Model", "Name", "Port", "Size",
-    "check_name", "duration_between", "is_name", "size_between", "with_written_defaults",
+    "check_name", "duration_between", "is_name", "passes", "size_between", "with_written_defaults",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ from typing import Annotated, NamedTuple, Self
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 
 from cdcd.config.document import parse_document
-from cdcd.config.fields import NOT_EMPTY, Model, check_name
+from cdcd.config.fields import NOT_EMPTY, Model, check_name, passes
 from cdcd.config.network import Endpoint, check_host, split_endpoint
 from cdcd.config.problems import problems_of
 from cdcd.errors import Finding, FindingError, InvalidConfig
@@ -72,7 +72,8 @@ class Credential:
     def login_for(self, host: str, port: int) -> Login:
         """User and password for `host`. FindingError (operator) if the file does not list it."""
         asked = Endpoint(host, port)
-        if not _is_host(host) or not any(_host_matches(rule, host, port) for rule in self.hosts):
+        # What is no host name or address matches no rule, whatever its wildcards say.
+        if not passes(check_host, host) or not any(_host_matches(rule, host, port) for rule in self.hosts):
             raise _finding(
                 "credential-host",
                 f"Credential `{self.name}` may not be sent to {asked}: its file lists {', '.join(self.hosts)}",
@@ -191,15 +192,6 @@ def _check_file(path: Path, status: os.stat_result, secret: bool, checked: bool)
         raise _unsafe(path, f"has mode {mode:04o}: others could read or change it")
     if checked and mode & 0o022:
         raise _unsafe(path, f"has mode {mode:04o}: others could change it")
-
-
-def _is_host(text: str) -> bool:
-    """What is no host name or address matches no rule, whatever its wildcards say."""
-    try:
-        check_host(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _host_matches(rule: str, host: str, port: int) -> bool:

@@ -1,5 +1,7 @@
 """canal-json: canal's flat message with one row each (formats.md section 2; canal's `compat: fixed`)."""
 
+from collections.abc import Callable
+
 from cdcd.binlog.declared import declared_type
 from cdcd.binlog.schema import Column, TableSchema
 from cdcd.formats.template import (
@@ -69,11 +71,20 @@ def sql_type(column: Column) -> int:
     return _OTHERS[column.type]
 
 
+Message = Callable[[TableSchema, str, Step, tuple[str | Step, ...]], Steps]
+"""Of a table, INSERT, UPDATE or DELETE, what stands in `data`, what in `old`."""
+
+
 def row_template(schema: TableSchema) -> RowTemplate:
+    return rows_of(schema, _message)
+
+
+def rows_of(schema: TableSchema, message: Message) -> RowTemplate:
+    """What canal shows of a row: as it is now, of an update also what was there before, of a delete what is gone."""
     return RowTemplate(
-        insert=_message(schema, "INSERT", AFTER_COLUMNS, ("null",)),
-        update=_message(schema, "UPDATE", AFTER_COLUMNS, ("[{", CHANGED_COLUMNS, "}]")),
-        delete=_message(schema, "DELETE", BEFORE_COLUMNS, ("null",)),
+        insert=message(schema, "INSERT", AFTER_COLUMNS, ("null",)),
+        update=message(schema, "UPDATE", AFTER_COLUMNS, ("[{", CHANGED_COLUMNS, "}]")),
+        delete=message(schema, "DELETE", BEFORE_COLUMNS, ("null",)),
     )
 
 

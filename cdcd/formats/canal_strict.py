@@ -5,13 +5,10 @@ Every message still holds one row and has a key; see docs/formats.md for what el
 
 from cdcd.binlog.declared import declared_type
 from cdcd.binlog.schema import Column, TableSchema
-from cdcd.formats.canal import ddl_text, sql_type
+from cdcd.formats.canal import ddl_text, rows_of, sql_type
 from cdcd.formats.template import (
-    AFTER_COLUMNS,
     BATCH_NUMBER,
-    BEFORE_COLUMNS,
     BUILT_MS,
-    CHANGED_COLUMNS,
     STATEMENT_MS,
     Codes,
     DdlMessage,
@@ -51,11 +48,7 @@ def sql_types(column: Column) -> Codes:
 
 
 def row_template(schema: TableSchema) -> RowTemplate:
-    return RowTemplate(
-        insert=_message(schema, "INSERT", AFTER_COLUMNS, ("null",)),
-        update=_message(schema, "UPDATE", AFTER_COLUMNS, ("[{", CHANGED_COLUMNS, "}]")),
-        delete=_message(schema, "DELETE", BEFORE_COLUMNS, ("null",)),
-    )
+    return rows_of(schema, _message)
 
 
 def _message(schema: TableSchema, kind: str, data: Step, old: tuple[str | Step, ...]) -> Steps:

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from cdcd.cli.ctl.options import FORMATS, DurationType, config_option, instance_names
-from cdcd.cli.ctl.output import Listing, document, lines, say, show
+from cdcd.cli.ctl.output import Listing, show
 from cdcd.cli.ctl.reach import Reach, reach
 from cdcd.cli.ctl.running import existing
-from cdcd.cli.ctl.watching import repeatedly
+from cdcd.cli.ctl.watching import repeatedly, show_more
 
 
 @click.command()
@@ -81,21 +81,8 @@ def _follow(reached: Reach, names: tuple[str, ...], output: str, interval: float
     def print_news(found: list[Event]) -> None:
         nonlocal seen, first
         keys = [tuple(map(str, event.values())) for event in found]
-        _print(_listing(event for event, key in zip(found, keys, strict=True) if key not in seen), output, first=first)
+        news = _listing(event for event, key in zip(found, keys, strict=True) if key not in seen)
+        show_more(news, output, first=first)
         seen, first = set(keys), False
 
     repeatedly(lambda: _events(reached, names), print_news, interval)
-
-
-def _print(listing: Listing, output: str, *, first: bool) -> None:
-    if output == "json":
-        for event in listing.data:
-            say(document(event, "line"))
-    elif output == "yaml":
-        for event in listing.data:
-            say("---\n" + document(event, "yaml"))
-    elif output == "name":
-        show(listing, output)
-    else:
-        for line in lines(listing, wide=output == "wide")[0 if first else 1 :]:
-            say(line)

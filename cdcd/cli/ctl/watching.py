@@ -23,7 +23,7 @@ def watch_listing(look: Callable[[], Listing], output: str, interval: float) -> 
         nonlocal first
         news = {name: _news(listing, index) for index, name in enumerate(listing.names)}
         changed = [index for index, name in enumerate(listing.names) if seen.get(name) != news[name]]
-        _print(_only(listing, changed), output, first=first)
+        show_more(_only(listing, changed), output, first=first)
         for name in sorted(seen.keys() - news.keys()):
             tell(f"{name} is gone")
         seen.clear()
@@ -63,15 +63,18 @@ def _only(listing: Listing, indices: list[int]) -> Listing:
     )
 
 
-def _print(listing: Listing, output: str, *, first: bool) -> None:
+def show_more(listing: Listing, output: str, *, first: bool) -> None:
+    """Of one sequence: headers only come `first`. json: one object a line; yaml: documents."""
     if output == "json":
         for each in listing.data:
             say(document(each, "line"))
     elif output == "yaml":
         for each in listing.data:
             say("---\n" + document(each, "yaml"))
-    elif first or output == "name":
+    elif output == "name":
         show(listing, output)
     else:
-        for line in lines(listing, wide=output == "wide")[1:]:
+        if first and not listing.rows:
+            tell(listing.nothing)
+        for line in lines(listing, wide=output == "wide")[0 if first else 1 :]:
             say(line)
