@@ -18,6 +18,7 @@ from cdcd.mysql.dump_request import Reader
 from cdcd.worker.tail import Tail
 from deploy.rig.topics import read_committed
 from tests.instances import MakeInstance, source_of
+from tests.kinds_of_change import SAVEPOINTS, SEVERAL_TABLES, TRIGGERS
 from tests.published import canal, decoded, event_types, of_kind, since
 from tests.reading import binlog_end, endpoint_of, executed
 from tests.recording import dumped
@@ -60,51 +61,20 @@ def test_cascades(story: Story) -> None:
     assert len(story.rows("child")) == 2
 
 
-@script(
-    "CREATE TABLE watched (id INT PRIMARY KEY, n INT)",
-    "CREATE TABLE audit (id INT PRIMARY KEY AUTO_INCREMENT, was INT, now_ INT)",
-    "CREATE TRIGGER watch AFTER UPDATE ON watched FOR EACH ROW INSERT INTO audit (was, now_) VALUES (OLD.n, NEW.n)",
-    "INSERT INTO watched VALUES (1, 1), (2, 2), (3, 3)",
-    "UPDATE watched SET n = n * 10",
-)
+@script(*TRIGGERS)
 def test_rows_of_triggers(story: Story) -> None:
     story.agrees("watched")
     story.agrees("audit")
     assert len(story.rows("audit")) == 3
 
 
-@script(
-    "CREATE TABLE one (id INT PRIMARY KEY, c VARCHAR(9))",
-    "CREATE TABLE two (id INT PRIMARY KEY, c VARCHAR(9), UNIQUE (c))",
-    "INSERT INTO one VALUES (1, 'a'), (2, 'b'), (3, 'c')",
-    "INSERT INTO two VALUES (1, 'a'), (2, 'b'), (3, 'c')",
-    "UPDATE one JOIN two USING (id) SET one.c = 'x', two.c = CONCAT('y', id) WHERE id < 3",
-    "REPLACE INTO two VALUES (7, 'c'), (1, 'new')",
-    "INSERT INTO one VALUES (1, 'dup'), (4, 'd') ON DUPLICATE KEY UPDATE c = 'changed'",
-    "INSERT IGNORE INTO one VALUES (1, 'ignored'), (5, 'e')",
-    "DELETE one, two FROM one JOIN two USING (id) WHERE id = 2",
-)
+@script(*SEVERAL_TABLES)
 def test_several_tables_replace_and_duplicates(story: Story) -> None:
     story.agrees("one")
     story.agrees("two")
 
 
-@script(
-    "CREATE TABLE saved (id INT PRIMARY KEY)",
-    "BEGIN",
-    "INSERT INTO saved VALUES (1)",
-    "SAVEPOINT a",
-    "INSERT INTO saved VALUES (2)",
-    "SAVEPOINT b",
-    "INSERT INTO saved VALUES (3)",
-    "ROLLBACK TO SAVEPOINT b",
-    "INSERT INTO saved VALUES (4)",
-    "RELEASE SAVEPOINT a",
-    "COMMIT",
-    "BEGIN",
-    "INSERT INTO saved VALUES (5)",
-    "ROLLBACK",
-)
+@script(*SAVEPOINTS)
 def test_savepoints(story: Story) -> None:
     story.agrees("saved")
     assert [row["id"] for row in story.rows("saved")] == ["1", "2", "4"]
