@@ -3,10 +3,13 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
 import pytest
 
-from deploy.rig.fleet import SESSION_SECONDS, Fleet
+from deploy.rig.fleet import SESSION_SECONDS
 from deploy.rig.tree import expire
 from deploy.rig.worker import until
 from tests.chaos.fleet_scene import Scene, under_load
@@ -18,93 +21,93 @@ SHORT = SESSION_SECONDS / 3
 """A pause that no session and no lease ends by."""
 LONG = SESSION_SECONDS * 2
 
+pytestmark = pytest.mark.must_show("4.5")
 
-def _two_servers(make_fleet: MakeFleet, zookeeper: str | None = None) -> Fleet:
-    fleet = make_fleet() if zookeeper is None else make_fleet(zookeeper=zookeeper)
-    for server in ("s1", "s2"):
-        fleet.start(server)
-    fleet.registered()
-    return fleet
+
+class Stage(Protocol):
+    def __call__(self, fault: str, **fleet: Any) -> AbstractContextManager[Scene]:
+        """Two servers and an instance under load; in the end all of it is published, once and in order.
+
+        `fault`: what is done meanwhile, for the figures. `fleet`: of `make_fleet`.
+        """
+
+
+@pytest.fixture
+def stage(make_fleet: MakeFleet, mysql: MysqlServer, figures: Figures, request: pytest.FixtureRequest) -> Stage:
+    test = request.node.name
+
+    @contextmanager
+    def play(fault: str, **options: Any) -> Iterator[Scene]:
+        fleet = make_fleet(**options)
+        for server in ("s1", "s2"):
+            fleet.start(server)
+        fleet.registered()
+        with under_load(fleet, test.removeprefix("test_").replace("_", "-"), mysql, test) as scene:
+            scene.publishes_on()
+            yield scene
+            scene.publishes_on()
+            report = scene.close()
+        figures({"fault": fault, "messages": report.messages, **report.verdicts})
+
+    return play
 
 
 def _another_holding(scene: Scene, owner: int) -> None:
     until(lambda: scene.lock_owner() not in (0, owner), "another session takes the lock")
 
 
-@pytest.mark.must_show("4.5")
-def test_a_workers_session_ends(make_fleet: MakeFleet, mysql: MysqlServer, figures: Figures) -> None:
+def test_a_workers_session_ends(stage: Stage) -> None:
     """A second client with the same session id closes it: the worker stops, whoever comes next goes on where it was."""
-    fleet = _two_servers(make_fleet)
-    with under_load(fleet, "expiry", mysql, "test_a_workers_session_ends") as scene:
+    with stage("the worker's session ends, twice") as scene:
         for _ in range(2):
             scene.publishes_on()
             owner = scene.lock_owner()
-            expire(fleet.zookeeper, owner)
+            expire(scene.fleet.zookeeper, owner)
             _another_holding(scene, owner)
             scene.publishes_on()
-        report = scene.close()
-    figures({"fault": "the worker's session ends, twice", "messages": report.messages, **report.verdicts})
 
 
-@pytest.mark.must_show("4.5")
-def test_a_servers_session_ends(make_fleet: MakeFleet, mysql: MysqlServer, figures: Figures) -> None:
+def test_a_servers_session_ends(stage: Stage) -> None:
     """It registers again, and its instance is run by somebody."""
-    fleet = _two_servers(make_fleet)
-    with under_load(fleet, "server-expiry", mysql, "test_a_servers_session_ends") as scene:
-        scene.publishes_on()
+    with stage("the server's session ends") as scene:
+        fleet = scene.fleet
         server = scene.runner
         node = fleet.tree.node(f"/servers/{server}")
         assert node is not None
         expire(fleet.zookeeper, node.owner)
         until(lambda: (fleet.tree.node(f"/servers/{server}") or node).owner != node.owner, "it registers again")
         fleet.running(scene.name)
-        scene.publishes_on()
-        report = scene.close()
-    figures({"fault": "the server's session ends", "messages": report.messages, **report.verdicts})
 
 
-@pytest.mark.must_show("4.5")
-def test_a_worker_is_stopped_for_a_moment(make_fleet: MakeFleet, mysql: MysqlServer, figures: Figures) -> None:
+def test_a_worker_is_stopped_for_a_moment(stage: Stage) -> None:
     """Shorter than the lease: it stays the owner and its epoch stays."""
-    fleet = _two_servers(make_fleet)
-    with under_load(fleet, "short-stop", mysql, "test_a_worker_is_stopped_for_a_moment") as scene:
-        scene.publishes_on()
+    with stage(f"worker stopped for {SHORT:g} s, three times") as scene:
         epoch = scene.epoch
         for _ in range(3):
-            worker = fleet.worker_pid(scene.name)
+            worker = scene.fleet.worker_pid(scene.name)
             os.kill(worker, signal.SIGSTOP)
             time.sleep(SHORT)
             os.kill(worker, signal.SIGCONT)
             scene.publishes_on()
         assert scene.epoch == epoch
-        report = scene.close()
-    figures({"fault": f"worker stopped for {SHORT:g} s, three times", "messages": report.messages, **report.verdicts})
 
 
-@pytest.mark.must_show("4.5")
-def test_a_worker_is_stopped_too_long(make_fleet: MakeFleet, mysql: MysqlServer, figures: Figures) -> None:
+def test_a_worker_is_stopped_too_long(stage: Stage) -> None:
     """Longer than the session: once it goes on it finds that the lock is not its own, and the instance is run again."""
-    fleet = _two_servers(make_fleet)
-    with under_load(fleet, "long-stop", mysql, "test_a_worker_is_stopped_too_long") as scene:
-        scene.publishes_on()
+    with stage("worker stopped beyond its session") as scene:
         owner = scene.lock_owner()
-        worker = fleet.worker_pid(scene.name)
+        worker = scene.fleet.worker_pid(scene.name)
         os.kill(worker, signal.SIGSTOP)
         until(lambda: scene.lock_owner() != owner, "its session is over")
         time.sleep(SHORT)
         os.kill(worker, signal.SIGCONT)
         _another_holding(scene, owner)
-        scene.publishes_on()
-        report = scene.close()
-    figures({"fault": "worker stopped beyond its session", "messages": report.messages, **report.verdicts})
 
 
-@pytest.mark.must_show("4.5")
-def test_a_server_is_stopped_with_its_workers(make_fleet: MakeFleet, mysql: MysqlServer, figures: Figures) -> None:
+def test_a_server_is_stopped_with_its_workers(stage: Stage) -> None:
     """Another server takes over; the stopped one comes back, does no harm, and serves again."""
-    fleet = _two_servers(make_fleet)
-    with under_load(fleet, "zombies", mysql, "test_a_server_is_stopped_with_its_workers") as scene:
-        scene.publishes_on()
+    with stage("server and workers stopped beyond their sessions") as scene:
+        fleet = scene.fleet
         server, epoch = scene.runner, scene.epoch
         fleet.servers[server].signal_all(signal.SIGSTOP)
         until(lambda: fleet.runner(scene.name) not in (None, server), "the other server takes over")
@@ -116,21 +119,12 @@ def test_a_server_is_stopped_with_its_workers(make_fleet: MakeFleet, mysql: Mysq
         assert scene.runner != server
         fleet.move(scene.name, server)
         fleet.moved(scene.name, server)
-        scene.publishes_on()
-        report = scene.close()
-    figures(
-        {"fault": "server and workers stopped beyond their sessions", "messages": report.messages, **report.verdicts}
-    )
 
 
-@pytest.mark.must_show("4.5")
-def test_zookeeper_stops_answering(
-    make_fleet: MakeFleet, mysql: MysqlServer, zookeeper_server: ZookeeperFactory, figures: Figures
-) -> None:
+def test_zookeeper_stops_answering(stage: Stage, zookeeper_server: ZookeeperFactory) -> None:
     """For a moment, for longer than a session lasts, killed and started again."""
     zookeeper = zookeeper_server()
-    fleet = _two_servers(make_fleet, zookeeper.hosts)
-    with under_load(fleet, "silence", mysql, "test_zookeeper_stops_answering") as scene:
+    with stage("ZooKeeper silent, then restarted", zookeeper=zookeeper.hosts) as scene:
         for seconds in (SHORT, LONG):
             scene.publishes_on()
             zookeeper.pause()
@@ -138,21 +132,14 @@ def test_zookeeper_stops_answering(
             zookeeper.resume()
             scene.publishes_on()
         zookeeper.restart(kill=True)
-        fleet.running(scene.name)
-        scene.publishes_on()
-        report = scene.close()
-    figures({"fault": "ZooKeeper silent, then restarted", "messages": report.messages, **report.verdicts})
+        scene.fleet.running(scene.name)
 
 
-@pytest.mark.must_show("4.5")
-def test_zookeeper_begins_anew(
-    make_fleet: MakeFleet, mysql: MysqlServer, zookeeper_server: ZookeeperFactory, figures: Figures
-) -> None:
+def test_zookeeper_begins_anew(stage: Stage, zookeeper_server: ZookeeperFactory) -> None:
     """All nodes are gone and transaction ids begin anew; the definition is put there again, nothing else."""
     zookeeper = zookeeper_server()
-    fleet = _two_servers(make_fleet, zookeeper.hosts)
-    with under_load(fleet, "anew", mysql, "test_zookeeper_begins_anew") as scene:
-        scene.publishes_on()
+    with stage("ZooKeeper wiped", zookeeper=zookeeper.hosts) as scene:
+        fleet = scene.fleet
         epoch = scene.epoch
         zookeeper.wipe()
         fleet.reconnect()
@@ -161,5 +148,3 @@ def test_zookeeper_begins_anew(
         fleet.running(scene.name)
         scene.publishes_on()
         assert scene.epoch > epoch
-        report = scene.close()
-    figures({"fault": "ZooKeeper wiped", "messages": report.messages, **report.verdicts})
