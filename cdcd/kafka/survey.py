@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from confluent_kafka.admin import AclOperation, ConfigEntry, TopicDescription
 
-from cdcd.errors import FindingError
 from cdcd.kafka.topics import Topics
 
 _OPERATIONS = {AclOperation.WRITE: "Write", AclOperation.READ: "Read", AclOperation.DESCRIBE_CONFIGS: "DescribeConfigs"}
@@ -67,31 +66,28 @@ def survey(
     transaction_seconds: float,
 ) -> KafkaFacts:
     """Raises FindingError where the brokers do not answer or refuse the account."""
-    found = (_topic(topics, name) for name in sorted(set(published))[:MOST_TOPICS])
+    described = topics.descriptions([*sorted(set(published) - {position_topic})[:MOST_TOPICS], position_topic])
+    settings = topics.settings(name for name, each in described.items() if each is not None)
+    found = {name: _topic(name, each, settings.get(name)) for name, each in described.items()}
     return KafkaFacts(
         cluster=cluster,
         brokers={node: _settings(entries) for node, entries in topics.brokers().items()},
-        topics=tuple(topic for topic in found if topic is not None),
-        position_topic=_topic(topics, position_topic),
+        topics=tuple(topic for name, topic in found.items() if name != position_topic),
+        position_topic=found.get(position_topic),
         message_bytes=message_bytes,
         transaction_seconds=transaction_seconds,
     )
 
 
-def _topic(topics: Topics, name: str) -> TopicFacts | None:
-    try:
-        described = topics.description(name)
-    except FindingError as error:
-        if error.finding.code != "kafka-topic-denied":
-            raise
-        return TopicFacts(name, 0, 0, Settings({}), ("Describe", *_OPERATIONS.values()))
+def _topic(name: str, described: TopicDescription | None, entries: Mapping[str, ConfigEntry] | None) -> TopicFacts:
+    """`described` None: the account may not see it."""
     if described is None:
-        return None
+        return TopicFacts(name, 0, 0, Settings({}), ("Describe", *_OPERATIONS.values()))
     return TopicFacts(
         name=name,
         partitions=len(described.partitions),
         replicas=min((len(partition.replicas) for partition in described.partitions), default=0),
-        settings=_settings(topics.settings(name)),
+        settings=_settings(entries),
         denied=_denied(described),
     )
 

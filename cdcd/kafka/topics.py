@@ -72,17 +72,13 @@ class Topics:
 
         Of what cannot be said of one now `ensure` will tell; FindingError only where the brokers do not answer.
         """
-        names, timeout = sorted(topics)[:_MOST_FORESEEN], self._timeout
+        names = sorted(topics)[:_MOST_FORESEEN]
         if not names:
             return
-        futures = self._admin.describe_topics(
-            TopicCollection(names), include_authorized_operations=True, request_timeout=timeout
-        )
+        futures = self._descriptions(names)
         self._foreseen, self._foreseen_at = {}, time.monotonic()
         for name in names:
-            described = self._ask(
-                partial(futures.__getitem__, name), Subject("look the topic up", (name,)), unless=_ABSENT | _DENIED
-            )
+            described = self._ask(partial(futures.__getitem__, name), _looked_up(name), unless=_ABSENT | _DENIED)
             if described is not None:
                 self._foreseen[name] = described
 
@@ -106,7 +102,7 @@ class Topics:
 
     def limits(self, topic: str) -> Limits | None:
         """Limits of a topic; None where the right to read them (DescribeConfigs) is missing."""
-        entries = self.settings(topic)
+        entries = self.settings([topic])[topic]
         if entries is None:
             return None
         policy = entries["cleanup.policy"].value or ""
@@ -131,26 +127,47 @@ class Topics:
             for node in cluster.nodes
         }
 
-    def description(self, topic: str) -> TopicDescription | None:
-        """What there is of a topic now; None: nothing that we may know of."""
-        return self._describe(topic)
+    def descriptions(self, topics: Iterable[str]) -> dict[str, TopicDescription | None]:
+        """What there is of these topics now, by one request; None: the right to see it is missing."""
+        names = list(topics)
+        futures = self._descriptions(names) if names else {}
+        found: dict[str, TopicDescription | None] = {}
+        for name in names:
+            try:
+                described = self._ask(partial(futures.__getitem__, name), _looked_up(name), unless=_ABSENT)
+            except FindingError as error:
+                if error.finding.code != "kafka-topic-denied":
+                    raise
+                found[name] = None
+            else:
+                found.update({name: described} if described is not None else {})
+        return found
 
-    def settings(self, topic: str) -> dict[str, ConfigEntry] | None:
-        """All settings of a topic; None where the right to read them (DescribeConfigs) is missing."""
-        return self._configs(ConfigResource(ResourceType.TOPIC, topic), Subject("read its settings", (topic,)))
+    def settings(self, topics: Iterable[str]) -> dict[str, dict[str, ConfigEntry] | None]:
+        """All settings of these topics, by one request; None where the right to read them (DescribeConfigs) is missing."""
+        resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in topics}
+        if not resources:
+            return {}
+        futures = self._admin.describe_configs([*resources.values()], request_timeout=self._timeout)
+        return {
+            name: self._ask(
+                partial(futures.__getitem__, resource), Subject("read its settings", (name,)), unless=_DENIED
+            )
+            for name, resource in resources.items()
+        }
+
+    def _descriptions(self, names: list[str]) -> "dict[str, Future[TopicDescription]]":
+        return self._admin.describe_topics(
+            TopicCollection(names), include_authorized_operations=True, request_timeout=self._timeout
+        )
 
     def _foretold(self, topic: str) -> TopicDescription | None:
         fresh = time.monotonic() - self._foreseen_at < FORESEEN_SECONDS
         return self._foreseen.pop(topic, None) if fresh else None
 
     def _describe(self, topic: str) -> TopicDescription | None:
-        names, timeout = TopicCollection([topic]), self._timeout
         described: TopicDescription | None = self._ask(
-            lambda: self._admin.describe_topics(names, include_authorized_operations=True, request_timeout=timeout)[
-                topic
-            ],
-            Subject("look the topic up", (topic,)),
-            unless=_ABSENT,
+            lambda: self._descriptions([topic])[topic], _looked_up(topic), unless=_ABSENT
         )
         return described
 
@@ -206,6 +223,10 @@ class Topics:
         told = self._trouble.telling()
         if told is not None:
             raise refused(told, subject)
+
+
+def _looked_up(topic: str) -> Subject:
+    return Subject("look the topic up", (topic,))
 
 
 _CLUSTER = Subject("read the brokers' settings")
