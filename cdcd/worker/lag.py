@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import structlog
+
 from cdcd.binlog.gtid import GtidSet
 from cdcd.binlog.mariadb_gtid import MariadbPosition
 from cdcd.binlog.position import Gtids, Position, file_number
@@ -19,6 +21,8 @@ from cdcd.worker.journal import Level
 
 INTERVAL = 5.0
 """Seconds."""
+FAILED_INTERVAL = 60.0
+"""Seconds after a defect of our own, which would come again."""
 QUIET_LOOKS = 6
 """Each so many looks the source is asked although the position stands at what was its end: forty idle instances are not to
 cost it, or us, anything."""
@@ -92,6 +96,11 @@ class LagWatch:
                     self._follow(connection)
             except (CdcdError, _Ended):
                 self._ended.wait(INTERVAL)
+            except Exception:  # noqa: BLE001 - without this thread the headroom would run out unnoticed
+                structlog.get_logger().exception(
+                    "lag.failed", reason="a defect of cdcd: please report it with this log"
+                )
+                self._ended.wait(FAILED_INTERVAL)
             finally:
                 self._forget()
 
