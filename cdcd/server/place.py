@@ -41,8 +41,7 @@ class Place:
         self._bytes, self._rows = self._bytes.interrupted(), self._rows.interrupted()
         parked = slot.failure.code if slot.failure and slot.failure.kind == "operator" else None
         state = "parked" if parked else "retrying"
-        now_unknown = replace(self.metrics, lag_bytes=None, lag_transactions=None)
-        self.metrics = replace(now_unknown, owned=0, source_connected=0, state=state, parked=parked)
+        self.metrics = replace(self.metrics, owned=0, source_connected=0, state=state, parked=parked)
         self._said.pop("role", None)
 
     def reported(self, report: Report, now: float) -> bool:
@@ -78,12 +77,18 @@ class Place:
 
     def shown(self, now: float) -> InstanceMetrics:
         """For a scrape. A worker that has ended, or says nothing any more, publishes nothing: its lag grows with the time since."""
-        lag, age = self.metrics.lag_seconds, now - self._reported_at
-        if lag is None or self._heard(now):
+        if self._heard(now):
             return self.metrics
-        headroom = self.metrics.purge_headroom
-        left = None if headroom is None else max(0.0, headroom - age)
-        return replace(self.metrics, lag_seconds=lag + age, lag_bytes=None, lag_transactions=None, purge_headroom=left)
+        age, lag, headroom = now - self._reported_at, self.metrics.lag_seconds, self.metrics.purge_headroom
+        return replace(
+            self.metrics,
+            owned=0,
+            source_connected=0,
+            lag_seconds=None if lag is None else lag + age,
+            lag_bytes=None,
+            lag_transactions=None,
+            purge_headroom=None if headroom is None else max(0.0, headroom - age),
+        )
 
     def _heard(self, now: float) -> bool:
         return self.process is not None and now - self._reported_at < SILENCE

@@ -157,6 +157,7 @@ def scene(
     )
     made = Scene(instance, kafka, setting)
     instance.start = {"gtid_set": made.source.executed()}
+    made.commit()  # waits already when the worker begins, before it can have looked at clocks beside its work
     made.worker = instance.run(failpoint="big_txn.between_parts=sleep:1.5")
     return made
 

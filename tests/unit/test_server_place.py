@@ -23,19 +23,28 @@ def place() -> Place:
     """Its worker reported at 100: two seconds behind, an hour until the source purges."""
     made = Place("orders", Slot(1), 10.0)
     made.started(cast(Any, SimpleNamespace(pid=1)))
-    figures = InstanceMetrics(state="running", lag_seconds=2.0, lag_bytes=0, lag_transactions=0, purge_headroom=3600.0)
+    figures = InstanceMetrics(
+        owned=1,
+        source_connected=1,
+        state="running",
+        lag_seconds=2.0,
+        lag_bytes=0,
+        lag_transactions=0,
+        purge_headroom=3600.0,
+    )
     made.reported(Report(figures, {"role": "standby", "activity": "caught up"}), 100.0)
     return made
 
 
 def test_a_worker_that_reports_is_believed(place: Place) -> None:
-    assert place.shown(105.0).lag_seconds == 2.0
+    assert (place.shown(105.0).lag_seconds, place.shown(105.0).owned) == (2.0, 1)
 
 
 def test_the_lag_of_one_that_has_stopped_in_its_tracks_grows(place: Place) -> None:
     shown = place.shown(160.0)
     assert (shown.lag_seconds, shown.purge_headroom) == (62.0, 3540.0)
     assert shown.lag_bytes is shown.lag_transactions is None
+    assert (shown.owned, shown.source_connected) == (0, 0), "or the next owner would look like a second one"
 
 
 def test_what_it_does_is_not_told_for_ever(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
