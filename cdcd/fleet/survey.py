@@ -24,7 +24,7 @@ class ZookeeperFacts:
     timeout: float
     """That the servers grant; seconds."""
     connection_limits: dict[str, int | None]
-    """Of each server, for one address; 0: none. None: it does not say."""
+    """Of each server, for one address; 0: none. None: it does not say. Empty where only TLS is spoken: it is not asked."""
     instances: int
     sizes: dict[str, int]
     """Bytes of the definitions, by path."""
@@ -34,13 +34,13 @@ def survey(session: Session, ensemble: ZooKeeper) -> ZookeeperFacts:
     """Raises FindingError where ZooKeeper does not answer."""
     names = session.children(paths.INSTANCES)
     nodes = session.many(f"{paths.INSTANCES}/{name}" for name in sorted(names))
-    plain = ensemble.effective_encryption == "plaintext"
+    asked = ensemble.endpoints if ensemble.effective_encryption == "plaintext" else ()
     return ZookeeperFacts(
         chroot=ensemble.chroot,
         open_to_all=acl_open(session),
         asked_timeout=ensemble.session_timeout,
         timeout=session.timeout,
-        connection_limits={str(each): connection_limit(each) if plain else None for each in ensemble.endpoints},
+        connection_limits={str(each): connection_limit(each) for each in asked},
         instances=len(names),
         sizes={path: len(node.data) for path, node in nodes.items() if node is not None},
     )

@@ -85,6 +85,8 @@ def test_what_it_does_not_say_and_what_it_cannot_hold(zookeeper_server: Zookeepe
     assert "zookeeper-limit-unknown" not in findings(zookeeper_server(change).ensemble())
     session = Session(ensemble, Credentials(None), "preflight")
     session.start(10)
+    by_tls = ensemble.model_copy(update={"encryption": "tls"})
+    assert survey(session, by_tls).connection_limits == {}, "no remedy would make it answer"
     session.create(paths.definition("large"), b"x" * (600 << 10))
     assert "zookeeper-node-size" in findings(ensemble)
     session.set(paths.definition("large"), b"{}")
