@@ -8,6 +8,7 @@ from cdcd.binlog.gtid import GtidSet
 from cdcd.binlog.mariadb_gtid import MariadbPosition
 from cdcd.binlog.position import Gtids, Position, file_number
 from cdcd.errors import Finding, FindingError
+from cdcd.mysql.clock import clock_offset
 from cdcd.mysql.connection import Connection
 from cdcd.mysql.findings import grants
 from cdcd.mysql.mariadb import OLDEST_TESTED, BinlogGtids, check_gtids, read_binlog_gtids
@@ -68,6 +69,8 @@ class ServerStatus:
     """End of the binlog at the time of reading; empty and 0 with log_bin off."""
     binlog_gtids: BinlogGtids | None = None
     """MariaDB's."""
+    clock_offset: float = 0.0
+    """Seconds by which its clock is ahead of this host's, by one question."""
 
     @property
     def by_gtid(self) -> bool:
@@ -118,6 +121,7 @@ def read_status(connection: Connection) -> ServerStatus:
         file=file,
         offset=offset,
         binlog_gtids=gtids,
+        clock_offset=clock_offset(connection, samples=1).seconds,
     )
 
 

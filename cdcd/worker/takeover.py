@@ -50,6 +50,8 @@ class Held:
     seq: int
     partitions: dict[str, int]
     end: End | None
+    clock_offset: float
+    """Seconds by which the source's clock is ahead of ours."""
 
 
 class Runs(Protocol):
@@ -165,6 +167,7 @@ class TakeOver:
             seq=0 if record is None else record.seq + (0 if goes_on else RENUMBERED),
             partitions={} if record is None else dict(record.partitions),
             end=self._end,
+            clock_offset=status.clock_offset,
         )
         old = None if record is None else record.position
         self._memory.resume(held.partitions, old, status.server_uuid, continues=continues)

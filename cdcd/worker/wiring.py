@@ -1,6 +1,7 @@
 """The composition root of a worker: from a definition and settings to an Instance. Reads like the diagram in docs/architecture.md."""
 
 import time
+from functools import partial
 
 from cdcd.binlog.compression import inflate
 from cdcd.binlog.core.native import Decoder
@@ -95,7 +96,6 @@ class Wiring:
 
     def _new_take_over(self, *, until_end: bool) -> TakeOver:
         definition, connections = self._definitions.current, self._connections
-        check = self._start_check(definition)
         return TakeOver(
             start=definition.start,
             source=Source(
@@ -111,7 +111,7 @@ class Wiring:
             foresee=connections.foresee,
             ownership=self._ownership,
             pump=self._pump,
-            lag=lambda held: LagWatch(held.endpoint, self._stored_position, self.figures, self._journal.note, check),
+            lag=partial(self._lag_watch, self._start_check(definition)),
             warn=self._journal.warn,
             guard=self.guard,
             stop=self._stop,
@@ -141,6 +141,12 @@ class Wiring:
                 "preflight.finding", str(found), LEVELS[found.severity], finding=found.code
             ),
         )
+
+    def _lag_watch(self, check: StartCheck, held: Held) -> LagWatch:
+        self.figures.compared(
+            held.clock_offset
+        )  # else the first transactions would be dated by the former source's clock
+        return LagWatch(held.endpoint, self._stored_position, self.figures, self._journal.note, check)
 
     def _pump(self, held: Held) -> Pump:
         start, id_prefix = held.tracker.position, self._id_prefix(held)

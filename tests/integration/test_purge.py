@@ -1,6 +1,7 @@
 """When a source may purge: by its own files' times on disk, which is what it goes by."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,3 +28,12 @@ def test_an_older_file_goes_that_long_after_it_was_last_written_to(mysql: MysqlS
     written = (mysql.binlog_dir / older).stat().st_mtime
     limit = int(mysql.query("SELECT @@GLOBAL.binlog_expire_logs_seconds")[0][0])
     assert expires == pytest.approx(written + limit, abs=SECOND)
+
+
+def test_the_status_says_how_the_clocks_differ(mysql: MysqlServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known before the first event is dated by it."""
+    ahead = SimpleNamespace(time=lambda: time.time() + 300)
+    with connect(endpoint_of(mysql)) as connection:
+        assert read_status(connection).clock_offset == pytest.approx(0, abs=SECOND)
+        monkeypatch.setattr("cdcd.mysql.clock.time", ahead)
+        assert read_status(connection).clock_offset == pytest.approx(-300, abs=SECOND)
