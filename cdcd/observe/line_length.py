@@ -13,11 +13,8 @@ import orjson
 LINE_BYTES = select.PIPE_BUF - 1
 """Of JSON, without the newline."""
 
-_MARK = " ...[{} characters left out]... "
 _MARK_CHARACTERS = 50
-"""At most, the number included."""
-
-
+"""At most, of what says how much was left out."""
 _ROUNDS = 8
 """Texts whose characters take more bytes in the middle than at the ends take several."""
 
@@ -31,13 +28,17 @@ def fitted(event: Mapping[str, Any], limit: int = LINE_BYTES) -> bytes:
         sizes = {name: len(orjson.dumps(value)) for name, value in event.items()}
         longest = max(sizes, key=lambda name: sizes[name])
         share = 1 - (len(line) - limit) / sizes[longest]
-        event = {**event, longest: _shorter(event[longest], share)}
+        text = _text(event[longest])
+        event = {**event, longest: both_ends(text, int(len(text) * share))}
         line = orjson.dumps(event)
     return line
 
 
-def _shorter(value: object, share: float) -> str:
-    """Both ends of a text: a traceback begins with what was called, and ends with what went wrong."""
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    half = max(0, int(len(text) * share) - _MARK_CHARACTERS) // 2
-    return text[:half] + _MARK.format(len(text) - 2 * half) + text[len(text) - half :]
+def both_ends(text: str, characters: int) -> str:
+    """So many characters of a longer text: a traceback begins with what was called, and ends with what went wrong."""
+    half = max(0, characters - _MARK_CHARACTERS) // 2
+    return f"{text[:half]} ...[{len(text) - 2 * half} characters left out]... {text[len(text) - half :]}"
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

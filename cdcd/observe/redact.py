@@ -5,9 +5,11 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from cdcd.observe.line_length import both_ends
+
 HIDDEN = "[redacted]"
 TEXT_LIMIT = 16_384
-"""Characters of one value; the rest is cut off."""
+"""Characters of one value; of a longer one the middle is left out."""
 SHORTEST = 6
 """Characters of a secret that is blotted out in texts: of a shorter one, such as `root`, every place where the word happens to stand would tell it."""
 
@@ -55,6 +57,6 @@ class Redactor:
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         if len(text) > TEXT_LIMIT:
-            text = f"{text[:TEXT_LIMIT]}... ({len(text)} characters)"
+            text = both_ends(text, TEXT_LIMIT)
         # Lone surrogates, as os.fsdecode makes them, are no UTF-8.
         return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -3,7 +3,6 @@
 import faulthandler
 import sys
 import threading
-from types import TracebackType
 
 import structlog
 
@@ -20,37 +19,34 @@ def show_native_crashes() -> None:
 
 
 class Uncaught:
-    """Python's three hooks, from construction until `restore`."""
+    """Python's hooks, from construction until `restore`. The main thread's exceptions are told by whoever runs it."""
 
     def __init__(self) -> None:
-        self._before = sys.excepthook, threading.excepthook, sys.unraisablehook
-        sys.excepthook, threading.excepthook, sys.unraisablehook = _in_main, _in_thread, _in_callback
+        self._before = threading.excepthook, sys.unraisablehook
+        threading.excepthook, sys.unraisablehook = _in_thread, _in_callback
 
     def restore(self) -> None:
         """As they were; nothing where somebody has set others since."""
-        if sys.excepthook is _in_main:
-            sys.excepthook, threading.excepthook, sys.unraisablehook = self._before
-
-
-def _in_main(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    structlog.get_logger().error("process.failed", reason=_DEFECT, exc_info=(kind, error, trace))
+        if threading.excepthook is _in_thread:
+            threading.excepthook, sys.unraisablehook = self._before
 
 
 def _in_thread(failed: threading.ExceptHookArgs) -> None:
     if failed.exc_type is SystemExit:
         return
     name = failed.thread.name if failed.thread else None
-    error = failed.exc_value or failed.exc_type()
-    told = failed.exc_type, error, failed.exc_traceback
-    structlog.get_logger().error("thread.failed", reason=f"{_DEFECT}; the others go on", thread=name, exc_info=told)
+    _tell("thread.failed", failed, f"{_DEFECT}; the others go on", thread=name)
 
 
 def _in_callback(failed: "sys.UnraisableHookArgs") -> None:
     """In __del__, or where a library's C code called Python: nobody is there to raise it to."""
-    error = failed.exc_value or failed.exc_type()
-    told = failed.exc_type, error, failed.exc_traceback
     where = f"{failed.err_msg or 'Exception ignored in'}: {_named(failed.object)}"
-    structlog.get_logger().error("callback.failed", reason=f"{_DEFECT}: {where}", exc_info=told)
+    _tell("callback.failed", failed, f"{_DEFECT}: {where}")
+
+
+def _tell(event: str, failed: "threading.ExceptHookArgs | sys.UnraisableHookArgs", reason: str, **more: object) -> None:
+    trace = failed.exc_type, failed.exc_value, failed.exc_traceback
+    structlog.get_logger().error(event, reason=reason, exc_info=trace if failed.exc_value else None, **more)
 
 
 def _named(thing: object) -> str:
