@@ -10,17 +10,17 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = {
-    "Begin": (
-        "quickstart",
-        "concepts",
-    ),
+    "Begin": ("quickstart", "concepts", "coming-from-canal", "README.zh-CN"),
     "Set up": ("install", "preflight", "fleet", "definition", "settings", "mariadb"),
     "Operate": ("operations", "cdcctl", "runbook", "findings", "failure-behaviour", "metrics", "decode"),
     "Read the topics": ("formats",),
     "How it works": ("coordination", "architecture", "development", "stack", "CONTRIBUTING", "SECURITY", "CHANGELOG"),
 }
 """The navigation: headings and pages, in the order in which an operator needs them."""
-ELSEWHERE = {"stack": "deploy/stack/README"} | {name: name for name in ("CONTRIBUTING", "SECURITY", "CHANGELOG")}
+ELSEWHERE = {"stack": "deploy/stack/README"} | {
+    name: name for name in ("README.zh-CN", "CONTRIBUTING", "SECURITY", "CHANGELOG")
+}
+TITLES = {"README.zh-CN": "简体中文", "deploy/stack/README": "Servers for trying things out"}
 
 project = "cdcd"
 release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -33,7 +33,6 @@ html_theme = "furo"
 html_copy_source = False
 html_show_sphinx = False
 myst_heading_anchors = 4  # as GitHub makes them
-myst_links_external_new_tab = False
 suppress_warnings = ["misc.highlighting_failure"]  # JSON with … in it
 
 
@@ -50,7 +49,8 @@ def _navigation(app: Any, name: str, source: list[str]) -> None:
     del app
     if name == root_doc:
         for title, names in pages().items():
-            source[0] += "\n```{toctree}\n:hidden:\n:caption: " + title + "\n\n" + "\n".join(names) + "\n```\n"
+            entries = "\n".join(f"{TITLES[each]} <{each}>" if each in TITLES else each for each in names)
+            source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n{entries}\n```\n"
 
 
 def setup(app: Any) -> None:
