@@ -73,19 +73,24 @@ def missing(shown: tuple[str, ...], printed: str) -> str | None:
 class Reader:
     """Somebody at a shell in `folder`, whose exports and folder last from one command to the next.
 
-    `replaced`: what stands on the pages -> what it is here (addresses, paths). `left`: page -> the beginnings of commands that
-    are not run.
+    `path`: folders of commands. `replaced`: what stands on the pages -> what it is here (addresses, paths). `left`: whether a
+    command of a page is not run.
     """
 
     def __init__(
-        self, folder: Path, path: str, replaced: Mapping[str, str], left: Callable[[str, str], bool], **more: str
+        self,
+        folder: Path,
+        path: str,
+        replaced: Mapping[str, str],
+        left: Callable[[str, str], bool],
+        environment: Mapping[str, str],
     ) -> None:
         self._folder, self._replaced, self._left = folder, replaced, left
         self._state = folder / ".state"
         self._state.touch()
         kept = {name: value for name, value in plain_environment().items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
         ours = {"PATH": f"{path}:{os.environ['PATH']}", "HOME": str(folder), "NO_COLOR": "1", "COLUMNS": "160"}
-        self._environment = kept | ours | more
+        self._environment = kept | ours | dict(environment)
         self._running: list[subprocess.Popen[bytes]] = []
         self._played: dict[str, set[int]] = {}
 

@@ -6,7 +6,7 @@ What is not run here stands in LEFT, with the reason. What takes minutes stands 
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -144,7 +144,7 @@ class Place:
             "jq -c": "jq --unbuffered -c",  # as at a terminal
         }
 
-    def reader(self, *, long: bool = False, **more: str) -> Reader:
+    def reader(self, environment: Mapping[str, str] | None = None, *, long: bool = False) -> Reader:
         """`long`: what takes minutes is run as well, and cdcd is what it installs."""
         path = str(self.mysql.bin_dir)
         if not long:
@@ -154,8 +154,8 @@ class Place:
                 shim.write_text(SHIM.format(file=f"{self.folder}/etc/cdcd/cdcd.toml", name=name, main=main))
                 shim.chmod(0o755)
             path = f"{self.folder}/bin:{path}"
-        more |= {"CREDENTIALS_DIRECTORY": f"{self.folder}/etc/cdcd/credentials", "CDCD_HTTP__PORT": str(self.port)}
-        return Reader(self.folder, path, self.replaced, left_at_last if long else left, **more)
+        ours = {"CREDENTIALS_DIRECTORY": f"{self.folder}/etc/cdcd/credentials", "CDCD_HTTP__PORT": str(self.port)}
+        return Reader(self.folder, path, self.replaced, left_at_last if long else left, ours | dict(environment or {}))
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def follow_the_quickstart(place: Place, reader: Reader) -> None:
 
 def test_the_quickstart(tmp_path: Path, shop: MysqlServer, broker: KafkaServer, readers: list[Reader]) -> None:
     place = Place(tmp_path, shop, broker)
-    readers.append(reader := place.reader(CDCD_SERVER_ID="db-1"))
+    readers.append(reader := place.reader({"CDCD_SERVER_ID": "db-1"}))
     follow_the_quickstart(place, reader)
     reader.play("docs/definition.md")
 
@@ -234,7 +234,7 @@ def test_a_fleet(
         "CDCD_FLEET__REPORT_INTERVAL": "500ms",
         "CDCD_FLEET__RECONCILE_INTERVAL": "500ms",
     }
-    readers.append(reader := place.reader(CDCD_SERVER_ID="cdc-1", **quick))
+    readers.append(reader := place.reader({"CDCD_SERVER_ID": "cdc-1", **quick}))
     definition = (ROOT / "docs/examples/minimal.yaml").read_text()
     reader.write("cdcd.toml", fenced("docs/fleet.md", "toml")[0])
     reader.write("etc/cdcd/cdcd.toml", fenced("docs/fleet.md", "toml")[0])
