@@ -1,6 +1,8 @@
 """The preflight of an instance: asks its source and its brokers, and has the answers checked. Changes nothing anywhere."""
 
+import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
@@ -25,6 +27,8 @@ LEVELS: dict[Severity, Level] = {"fatal": "error", "warning": "warning", "notice
 
 ATTEMPTS = 3
 """Where brokers or source do not answer."""
+SPREAD = 10.0
+"""Seconds: what starts together, as all that a dead server ran, does not ask together."""
 
 
 class Preflight:
@@ -120,11 +124,15 @@ class StartCheck:
         self._make = make
         self._note = note
         self._left = ATTEMPTS
+        self._wait_until: float | None = None
         self._thread: threading.Thread | None = None
 
     def __call__(self, endpoint: Endpoint) -> None:
-        """Call it now and then: it begins, unless that was done. Returns at once."""
-        if self._left and (self._thread is None or not self._thread.is_alive()):
+        """Call it now and then: some time after the first call it begins, unless that was done. Returns at once."""
+        if self._wait_until is None:
+            self._wait_until = time.monotonic() + random.uniform(0, SPREAD)  # noqa: S311 - chance for spread, no secret
+        idle = self._thread is None or not self._thread.is_alive()
+        if self._left and idle and time.monotonic() >= self._wait_until:
             self._left -= 1
             self._thread = threading.Thread(target=self._run, args=(endpoint,), name="preflight", daemon=True)
             self._thread.start()
