@@ -88,6 +88,22 @@ lock: venv ## resolve the newest allowed dependencies into requirements/*.lock
 	@$(COMPILE) --upgrade -o requirements/runtime.lock pyproject.toml
 	@$(PYTHON) deploy/lock-input.py dev | $(COMPILE) --upgrade -c requirements/runtime.lock -o requirements/dev.lock -
 	@$(PYTHON) deploy/lock-input.py docs | $(COMPILE) --upgrade -c requirements/dev.lock -o requirements/docs.lock -
+	@$(PYTHON) deploy/lock-input.py audit | $(COMPILE) --upgrade -o requirements/audit.lock -
+
+# In an environment of its own: what looks for weak packages shares none with what it looks at.
+build/audit-venv/.dependencies: requirements/audit.lock
+	@python=$$(deploy/find-python) && rm -rf build/audit-venv && "$$python" -m venv build/audit-venv
+	@build/audit-venv/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/audit.lock
+	@touch $@
+
+.PHONY: audit
+audit: build/audit-venv/.dependencies ## known vulnerabilities in what requirements/*.lock pin; status 6 where the advisory service does not answer
+	@build/audit-venv/bin/python deploy/audit.py $(ARGS)
+
+.PHONY: sbom
+sbom: build/audit-venv/.dependencies ## what cdcd is installed with, with hashes: CycloneDX JSON in build/sbom.json, validated
+	@build/audit-venv/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --validate -o build/sbom.json requirements/runtime.lock
+	@echo "build/sbom.json"
 
 .PHONY: clean
 clean: ## remove .venv and everything built; servers and downloads of deploy/stack stay

@@ -1,4 +1,4 @@
-"""Print what a lock file is made from, by groups of pyproject.toml: `dev`, which needs the package's dependencies, or `docs`."""
+"""Print what a lock file is made from, by groups of pyproject.toml: `dev`, which needs the package's dependencies, `docs` or `audit`."""
 
 import sys
 import tomllib

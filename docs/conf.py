@@ -11,7 +11,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 CHAPTERS = {
     "Begin": ("quickstart", "concepts", "coming-from-canal", "README.zh-CN"),
-    "Set up": ("install", "preflight", "fleet", "definition", "settings", "mariadb"),
+    "Set up": ("install", "preflight", "fleet", "definition", "settings", "security", "mariadb"),
     "Operate": ("operations", "cdcctl", "runbook", "findings", "failure-behaviour", "metrics", "decode"),
     "Read the topics": ("formats",),
     "How it works": ("coordination", "architecture", "development", "stack", "CONTRIBUTING", "SECURITY", "CHANGELOG"),

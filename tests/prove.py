@@ -2,6 +2,8 @@
 
     {"item": "3.5", "passed": true, "tests": 19, "seconds": 312.4, "figures": [{"seed": 20261122, "kills": 30, ...}]}
 
+What cannot be shown on this machine is listed under `skipped`, with the reason; an item of which nothing was shown has not passed.
+
 An item is named by its issue and its number there: 3 is the worker, 4 the fleet (4.13 is the model of the protocol, which
 that issue builds under that number). Most are tests with the marker `must_show(item)`. The others are make targets: they are
 run and what they print is judged here.
@@ -71,6 +73,9 @@ class Collector:
         if item is None or (report.when != "call" and report.passed):
             return
         line = self.lines.setdefault(item, {"item": item, "passed": True, "tests": 0, "seconds": 0.0, "figures": []})
+        if report.skipped:
+            line.setdefault("skipped", []).append(f"{report.nodeid}: {report.longreprtext}")
+            return
         line["tests"] += 1
         line["passed"] = line["passed"] and report.passed
         line["seconds"] = round(line["seconds"] + report.duration, 1)
@@ -89,8 +94,8 @@ def of_tests(items: set[str]) -> list[Line]:
         pytest.main(arguments, plugins=[collector, deselected])
     finally:
         sys.stdout = saved
-    empty = {"passed": False, "tests": 0}
-    return [collector.lines.get(item, {"item": item, **empty}) for item in sorted(items, key=_in_order)]
+    lines = [collector.lines.get(item, {"item": item, "tests": 0}) for item in sorted(items, key=_in_order)]
+    return [{**line, "passed": line["tests"] > 0 and line["passed"]} for line in lines]
 
 
 class _Only:

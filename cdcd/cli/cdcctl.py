@@ -17,6 +17,7 @@ from cdcd.cli.ctl.reach import hush
 from cdcd.cli.ctl.top import top
 from cdcd.cli.ctl.validate import validate
 from cdcd.cli.version import version
+from cdcd.observe.private_memory import keep_memory_private
 
 GROUPS = {
     "See": (get, describe, top, events, plan, position),
@@ -79,5 +80,6 @@ for verb in (verb for verbs in GROUPS.values() for verb in verbs):
 
 def run() -> None:
     """The program."""
+    keep_memory_private()
     hush()
     main(prog_name="cdcctl")

@@ -7,6 +7,7 @@ from cdcd.cli.decode import decode
 from cdcd.cli.run import run
 from cdcd.cli.tail import tail
 from cdcd.cli.version import version
+from cdcd.observe.private_memory import keep_memory_private
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -21,6 +22,7 @@ def main() -> None:
     Publish one instance without ZooKeeper:
         cdcd run --standalone orders.yaml
     """
+    keep_memory_private()
 
 
 main.add_command(run)

@@ -19,8 +19,10 @@ class Failure(click.ClickException):
         self.exit_code = exit_code
 
     def show(self, file: object = None) -> None:  # noqa: ARG002 - click's signature
-        """What happened, why, what to do."""
-        click.echo(f"error: {self.format_message()}", err=True)
+        """What happened, why, what to do. It may hold words of others, none of which may steer the terminal."""
+        from cdcd.cli.ctl.output import printable
+
+        click.echo("error: " + "\n".join(map(printable, self.format_message().splitlines())), err=True)
 
 
 def _verbatim(text: str) -> str:

@@ -24,7 +24,7 @@ from cdcd.config.document import parse_document
 from cdcd.config.fields import NOT_EMPTY, Model, check_name, passes
 from cdcd.config.network import Endpoint, check_host, split_endpoint
 from cdcd.config.problems import problems_of
-from cdcd.errors import Finding, FindingError, InvalidConfig
+from cdcd.errors import Finding, FindingError, InvalidConfig, Problem
 
 MAX_BYTES = 64 << 10
 FOLDER_PREFIX = "cdcd_"
@@ -117,9 +117,9 @@ class Credentials:
             self._hide(content.password.get_secret_value())
             return Credential(name, content)
         except ValidationError as error:
-            reasons = "; ".join(map(str, problems_of(error, _Content)))
+            reasons = "; ".join(map(_said, problems_of(error, _Content)))
         except InvalidConfig as error:
-            reasons = "; ".join(map(str, error.problems))
+            reasons = "; ".join(map(_said, error.problems))
         raise _finding(
             "credential-invalid",
             f"The file of credential `{name}` ({path}) is not right: {reasons}",
@@ -192,6 +192,14 @@ def _check_file(path: Path, status: os.stat_result, secret: bool, checked: bool)
         raise _unsafe(path, f"has mode {mode:04o}: others could read or change it")
     if checked and mode & 0o022:
         raise _unsafe(path, f"has mode {mode:04o}: others could change it")
+
+
+def _said(problem: Problem) -> str:
+    """In words that hold none of the file's: where something is wrong with it, a password may stand as a field's name."""
+    if problem.path.partition("[")[0] in _Content.model_fields:
+        return str(problem)
+    place, twice, _ = problem.message.partition("field `")
+    return f"{place}a field is given twice" if twice and not problem.path else problem.message
 
 
 def _host_matches(rule: str, host: str, port: int) -> bool:

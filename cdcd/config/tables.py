@@ -17,6 +17,8 @@ from typing import NamedTuple, Self
 
 import re2
 
+from cdcd.config.problems import shown
+
 SYSTEM_SCHEMAS = frozenset({"mysql", "sys", "information_schema", "performance_schema", "ndbinfo"})
 REGEX_PREFIX = "regex:"
 MAX_RULE_CHARACTERS = 1000
@@ -214,4 +216,4 @@ def _compile(expression: str) -> "re2._Regexp":
     except re2.error as error:
         reason = error.args[0] if error.args else ""
         text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        raise ValueError(f"is not an RE2 expression: {text}") from None
+        raise ValueError(f"is not an RE2 expression: {shown(text)}") from None

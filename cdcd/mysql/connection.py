@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
 import pymysql
 from pymysql.connections import Connection as ClientConnection
@@ -20,6 +20,13 @@ from cdcd.mysql.findings import source_finding, tls_files_finding
 
 TlsMode = Literal["verify-identity", "verify-ca", "disabled"]
 Row = tuple[Any, ...]
+
+IN_CLEAR = ("mysql_clear_password", "dialog")
+"""Authentication plugins that send the password as it is."""
+WEAK = "mysql_old_password"
+"""Of MySQL before 4.1: what it sends betrays the password."""
+_PLUGIN_ERROR = 2061
+"""CR_AUTH_PLUGIN_ERR of the client error reference."""
 
 CONNECT_SECONDS = 10.0
 QUERY_SECONDS = 60.0
@@ -79,6 +86,22 @@ def tls_context(tls: Tls) -> ssl.SSLContext | None:
     return context
 
 
+class _Refused:
+    """To PyMySQL the implementation of an authentication plugin. A server that asks for it gets nothing: it may be
+    somebody else's, in place of the real one on a network without TLS.
+    """
+
+    def __init__(self, client: object) -> None:
+        """`client`: the connection, which is not used."""
+
+    def authenticate(self, packet: object) -> NoReturn:
+        del packet
+        raise pymysql.err.OperationalError(
+            _PLUGIN_ERROR,
+            "it asks for the password in clear text, which is not sent without TLS, or in a form that betrays it",
+        )
+
+
 def client_settings(endpoint: Endpoint, query_seconds: float = QUERY_SECONDS) -> dict[str, Any]:
     """Keyword arguments of PyMySQL's Connection; a new dictionary each time (mysql-replication alters it)."""
     try:
@@ -97,6 +120,7 @@ def client_settings(endpoint: Endpoint, query_seconds: float = QUERY_SECONDS) ->
         "connect_timeout": CONNECT_SECONDS,
         "read_timeout": query_seconds,
         "write_timeout": query_seconds,
+        "auth_plugin_map": dict.fromkeys((WEAK, *(IN_CLEAR if context is None else ())), _Refused),
         **({"ssl_disabled": True} if context is None else {"ssl": context}),
     }
 

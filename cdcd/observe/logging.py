@@ -27,8 +27,18 @@ from cdcd.observe.uncaught import Uncaught
 KEYS = ("timestamp", "level", "event", "sync_instance", "server", "epoch", "gtid", "reason")
 """Stand first on a line, in this order; others follow as they were given."""
 
-_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
-"""Control characters as text: what a server sends must not steer the reader's terminal."""
+_STEERING = (
+    *range(9),
+    *range(11, 32),
+    *range(127, 160),
+    0x61C,
+    0x200E,
+    0x200F,
+    *range(0x2028, 0x202F),
+    *range(0x2066, 0x206A),
+)
+_VISIBLE = {code: ascii(chr(code))[1:-1] for code in _STEERING}
+"""As text: what a server sends must neither steer the reader's terminal nor turn the direction of its writing."""
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 

@@ -19,7 +19,7 @@ READ_TIMEOUT = 5.0
 TOTAL_TIMEOUT = 30.0
 """Seconds a connection lives at most, however it drips."""
 CONNECTIONS = 32
-"""At one time; further ones are closed at once."""
+"""At one time. A further one takes the place of the one that has asked for nothing for longest, if there is one."""
 
 Page = tuple[HTTPStatus, str, bytes]
 """(status, content type, body)."""
@@ -82,6 +82,8 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int, pages: Pages) -> None:
         self._deadlines: dict[socket.socket, float] = {}
+        self._waiting: dict[socket.socket, None] = {}
+        """Those of them that have asked for nothing yet, oldest first."""
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), partial(_Handler, pages))
 
@@ -92,13 +94,30 @@ class _Server(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - signature of socketserver
-        if len(self._deadlines) >= CONNECTIONS:
+        if len(self._deadlines) >= CONNECTIONS and not self._make_room():
             return False
         self._deadlines[request] = time.monotonic() + TOTAL_TIMEOUT
+        self._waiting[request] = None
         return True
 
+    def _make_room(self) -> bool:
+        """Whoever asks at once, as a probe does, gets an answer however many others are silent or drip."""
+        for silent in list(self._waiting)[:1]:
+            self._forget(silent)
+            _shut(silent)
+            return True
+        return False
+
+    def asked(self, connection: socket.socket) -> None:
+        """Its request is read: it is answered, whoever else comes."""
+        self._waiting.pop(connection, None)
+
+    def _forget(self, connection: socket.socket) -> None:
+        self._waiting.pop(connection, None)
+        self._deadlines.pop(connection, None)
+
     def shutdown_request(self, request: Any) -> None:
-        self._deadlines.pop(request, None)
+        self._forget(request)
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
@@ -113,6 +132,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     timeout = READ_TIMEOUT
 
     def __init__(self, pages: Pages, *request: Any) -> None:
@@ -120,6 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*request)
 
     def do_GET(self) -> None:
+        self.server.asked(self.connection)
         self._send(*self._page(self.path.partition("?")[0]))
 
     def __getattr__(self, name: str) -> Callable[[], None]:

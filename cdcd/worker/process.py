@@ -22,6 +22,7 @@ from cdcd.fleet.nodes import Status
 from cdcd.fleet.ownership import ZooKeeperOwnership
 from cdcd.observe.failpoints import from_environment
 from cdcd.observe.logging import Logs
+from cdcd.observe.private_memory import keep_memory_private
 from cdcd.observe.uncaught import show_native_crashes
 from cdcd.worker.channel import Assignment, Farewell, Hello, Report
 from cdcd.worker.definitions import Definitions
@@ -44,6 +45,7 @@ MOST_TABLES = 200
 def work(assignment: Assignment, pipe: Connection) -> None:
     """Target of a worker process (forkserver). Ends the process itself, never returns."""
     show_native_crashes()
+    keep_memory_private()
     context = {"server": assignment.settings.server_id, "sync_instance": assignment.instance}
     logs = Logs(sys.stdout, level=assignment.settings.log_level, context=context)
 

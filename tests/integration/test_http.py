@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from structlog.testing import capture_logs
 from cdcd.errors import FindingError
 from cdcd.server import http as http_side
 from cdcd.server.http import Pages, StatusServer
+from tests.waiting import until
 
 
 class Process:
@@ -23,8 +25,11 @@ class Process:
         self.live = True
         self.ready = True
         self.broken = False
+        self.wait = threading.Event()
+        self.wait.set()
 
     def status(self) -> dict[str, Any]:
+        self.wait.wait(10)
         if self.broken:
             raise RuntimeError("secret detail")
         return {"instances": {"orders": {"state": "running"}}}
@@ -126,18 +131,71 @@ def test_a_dripping_client_is_dropped(server: StatusServer, monkeypatch: pytest.
         drip(client, for_seconds=10)
 
 
-def test_connections_are_bounded_and_come_back(server: StatusServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def silent(server: StatusServer, count: int) -> list[socket.socket]:
+    """Connections that ask for nothing, all of them known to the server."""
+    made = [connect(server) for _ in range(count)]
+    until(lambda: len(server._server._waiting) == count)
+    return made
+
+
+def test_silent_connections_are_bounded_and_make_room(server: StatusServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_side, "CONNECTIONS", 2)
-    waiting = [connect(server) for _ in range(2)]
-    deadline = time.monotonic() + 10
-    while len(server._server._deadlines) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    first, second = silent(server, 2)
+    assert ask(server, "/livez")[0] == 200
+    assert first.recv(1) == b"", "the oldest one is ended"
+    second.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+    assert second.recv(100).startswith(b"HTTP/1.0 200")
+    for client in (first, second):
+        client.close()
+    until(lambda: not server._server._deadlines)
+
+
+def test_where_all_are_being_answered_further_ones_are_closed(
+    server: StatusServer, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_side, "CONNECTIONS", 2)
+    go_on = threading.Event()
+    process.wait = go_on
+    busy = silent(server, 2)
+    for client in busy:
+        client.sendall(b"GET /status HTTP/1.0\r\n\r\n")
+    until(lambda: not server._server._waiting)
     with connect(server) as one_too_many:
         assert one_too_many.recv(1) == b""
-    for client in waiting:
+    go_on.set()
+    for client in busy:
+        assert client.recv(100).startswith(b"HTTP/1.0 200")
         client.close()
-    while server._server._deadlines and time.monotonic() < deadline:
-        time.sleep(0.01)
+
+
+LONG = b"x" * 70_000
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /" + LONG + b" HTTP/1.0\r\n\r\n", 414),
+        (b"GET /livez HTTP/1.0\r\nX: " + LONG + b"\r\n\r\n", 431),
+        (b"GET /livez HTTP/1.0\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),
+        (b"GET /livez HTTP/9.9\r\n\r\n", 505),
+        (b"GET  /livez  HTTP/1.0 x\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\xfc\x03\x03 \r\n\r\n", 400),
+        (b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.0\r\n\r\n", 404),
+        (b"GET http://127.0.0.1/livez HTTP/1.0\r\n\r\n", 404),
+        (b"GET /livez\x00.html HTTP/1.0\r\n\r\n", 404),
+        (b"POST /livez HTTP/1.0\r\nContent-Length: 999999999999\r\n\r\n" + LONG, 405),
+    ],
+)
+def test_requests_that_mean_harm(server: StatusServer, request_: bytes, status: int) -> None:
+    with connect(server) as client:
+        client.sendall(request_)
+        answer = b""
+        with suppress(ConnectionResetError):  # what was not read is no longer wanted
+            while more := client.recv(65536):
+                answer += more
+    assert b"%d" % status in answer, "without a status line where the request names no version"
+    assert b"Python" not in answer
+    assert len(answer) < 2_000
     assert ask(server, "/livez")[0] == 200
 
 

@@ -168,7 +168,7 @@ def test_readable_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as stream, Logs(stream):
-        structlog.get_logger().info("instance.acquired", reason="the lock was free", sql="\x1b[2J\x9b")
+        structlog.get_logger().info("instance.acquired", reason="the lock was free", sql="\x1b[2J\x9b\u202e")
         try:
             fail("what went wrong")
         except ValueError:
@@ -181,6 +181,7 @@ def test_readable_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "{" not in text
     assert "Remove" not in text, "structlog has nothing to complain of"
     assert "\x9b" not in text
+    assert "\u202e" not in text
     assert "\x1b" not in text
 
 

@@ -1,8 +1,10 @@
 """Hosts, ports and what counts as this machine."""
 
+from functools import partial
+
 import pytest
 
-from cdcd.config.network import Endpoint, is_loopback, parse_endpoint
+from cdcd.config.network import Endpoint, check_host, is_loopback, parse_endpoint, split_endpoint
 
 
 @pytest.mark.parametrize(
@@ -54,3 +56,11 @@ def test_these_are_this_machine(host: str) -> None:
 )
 def test_these_are_not(host: str) -> None:
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize("text", ["cdcd:hunter2@db", "mysql://cdcd:hunter2@db:3306", "hunter2@db:1"])
+def test_a_password_in_an_address_is_not_repeated(text: str) -> None:
+    for take in (split_endpoint, check_host, partial(parse_endpoint, default_port=1)):
+        with pytest.raises(ValueError, match="user and password stand in the credential") as caught:
+            take(text)
+        assert "hunter2" not in str(caught.value)

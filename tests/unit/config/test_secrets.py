@@ -138,6 +138,9 @@ def test_one_that_does_not_exist_says_where_it_was_looked_for(tmp_path: Path) ->
         (f'user: u\npassword: {CANARY}\nhosts: ["a:b"]\n', "hosts[0]: must be a host"),
         (f'user: ""\npassword: {CANARY}\nhosts: [a]\n', "user: "),
         (f"user: u\npassword: {CANARY}: {CANARY}\nhosts: [a]\n", "line 2"),
+        (f"user: u\n{CANARY}: x\npassword: x\nhosts: [a]\n", "unknown field; known are user, password, hosts"),
+        (f"user: u\npassword:\n{CANARY}: 1\n{CANARY}: 2\n", "line 4, column 1: a field is given twice"),
+        (f'{{"{CANARY}": 1, "{CANARY}": 2}}', "a field is given twice"),
     ],
 )
 def test_a_file_that_says_something_else_is_refused(tmp_path: Path, text: str, what: str) -> None:
