@@ -37,6 +37,7 @@ class Control:
         self._reload = reload
         self._progress: Callable[[], bool] = lambda: True
         self._sentence: Callable[[], str] = lambda: ""
+        self._defect_told = False
         self._ticked = time.monotonic()
         self._pause = min(TICK_SECONDS, (notifier.watchdog or math.inf) / 3)
         self._thread = threading.Thread(target=self._listen, name="control", daemon=True)
@@ -73,11 +74,15 @@ class Control:
         self._notifier.status(self._told())
 
     def _told(self) -> str:
-        """A defect in what tells how the process is must not end the thread that hears SIGTERM."""
+        """A defect in what tells how the process is must not end the thread that hears SIGTERM; the log has it once."""
         try:
             return self._sentence()
         except Exception:  # noqa: BLE001 - whatever it is
-            structlog.get_logger().exception("status.failed", reason="a defect of cdcd: please report it with this log")
+            if not self._defect_told:
+                self._defect_told = True
+                structlog.get_logger().exception(
+                    "status.failed", reason="a defect of cdcd: please report it with this log"
+                )
             return "how it is cannot be told: see the log"
 
     def _read_settings(self) -> None:
