@@ -1,4 +1,4 @@
-"""Certificates for servers of tests: an authority of our own and what it signs."""
+"""Certificates for servers of tests: authorities of our own and what they sign."""
 
 import datetime as dt
 import ipaddress
@@ -10,34 +10,51 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+DAY = dt.timedelta(days=1)
+
 
 @dataclass(frozen=True)
 class Certificate:
-    """Files in PEM: the authority, the certificate that it signed, its key."""
+    """Files in PEM that everybody may read, the servers' uid too: the authority, the certificate that it signed, its key."""
 
     ca: Path
     cert: Path
     key: Path
 
+    @property
+    def files(self) -> tuple[str, str, str]:
+        return str(self.ca), str(self.cert), str(self.key)
+
+
+class Authority:
+    """Its own certificate is `ca.pem` in `folder`, where what it signs comes as well; all are valid from yesterday."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _name("test authority")
+        builder = _builder(self._name, self._name, self._key.public_key(), DAY)
+        constraints = x509.BasicConstraints(ca=True, path_length=0)
+        self.ca = _written(folder / "ca.pem", self._signed(builder.add_extension(constraints, critical=True)))
+
+    def sign(self, subject: str, *hosts: str, lasts: dt.timedelta = DAY) -> Certificate:
+        """A certificate in the name of `subject`, valid for `hosts` (names or addresses) from yesterday until now + `lasts`."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
+        builder = _builder(self._name, _name(subject), key.public_key(), lasts).add_extension(names, critical=False)
+        return Certificate(
+            self.ca,
+            _written(self._folder / f"{subject}.pem", self._signed(builder)),
+            _written(self._folder / f"{subject}.key", _private(key)),
+        )
+
+    def _signed(self, builder: x509.CertificateBuilder) -> bytes:
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
 
 def certificate(folder: Path, *hosts: str) -> Certificate:
     """Make an authority and a certificate that is valid for `hosts` (names or addresses) and for two days, in `folder`."""
-    authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority = _name("test authority")
-    ca = _builder(authority, authority, authority_key.public_key()).add_extension(
-        x509.BasicConstraints(ca=True, path_length=0), critical=True
-    )
-    names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-    server = _builder(authority, _name("test server"), server_key.public_key()).add_extension(names, critical=False)
-    found = Certificate(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
-    found.ca.write_bytes(_signed(ca, authority_key))
-    found.cert.write_bytes(_signed(server, authority_key))
-    found.key.write_bytes(
-        server_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return found
+    return Authority(folder).sign("server", *hosts)
 
 
 def _name(text: str) -> x509.Name:
@@ -51,11 +68,21 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _builder(issuer: x509.Name, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now, day = dt.datetime.now(dt.UTC), dt.timedelta(days=1)
+def _builder(
+    issuer: x509.Name, subject: x509.Name, key: ec.EllipticCurvePublicKey, lasts: dt.timedelta
+) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.UTC)
     builder = x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number())
-    return builder.not_valid_before(now - day).not_valid_after(now + day)
+    return builder.not_valid_before(now - DAY).not_valid_after(now + lasts)
 
 
-def _signed(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> bytes:
-    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    path.chmod(0o644)
+    return path

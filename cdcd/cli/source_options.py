@@ -57,6 +57,10 @@ def endpoint(
     files = [None if path is None else str(path) for path in (tls_ca, tls_cert, tls_key)]
     if any(files) and tls_mode is None:
         tls_mode = "verify-identity"
+    if any(files) and tls_mode == "disabled":
+        raise Failure(
+            "--tls-mode disabled uses no certificates: remove --tls-ca, --tls-cert and --tls-key, or verify", 2
+        )
     return Endpoint(host, port, user, _password(password_env), None if tls_mode is None else Tls(tls_mode, *files))
 
 

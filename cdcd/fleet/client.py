@@ -1,5 +1,6 @@
 """kazoo, set up as cdcd needs it: login, access rights, TLS with host name check, reconnects, logs."""
 
+import ssl
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -12,8 +13,8 @@ from kazoo.retry import KazooRetry
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
 from cdcd.config.secrets import Credentials, Login
-from cdcd.config.zookeeper import ZooKeeper
-from cdcd.fleet.trouble import sasl_missing
+from cdcd.config.zookeeper import ZooKeeper, ZooKeeperTls
+from cdcd.fleet.trouble import sasl_missing, tls_files
 from cdcd.observe.repeats import Repeats, told_again
 
 LONGEST_PAUSE = 1.0
@@ -23,15 +24,19 @@ LONGEST_PAUSE = 1.0
 def make_client(
     ensemble: ZooKeeper, credentials: Credentials, log: "ClientLog", session: tuple[int, bytes] | None = None
 ) -> KazooClient:
-    """A client that is not started. FindingError (operator) where the credential is missing or may not be sent there."""
+    """A client that is not started.
+
+    FindingError (operator) where the credential is missing or may not be sent there, or a certificate cannot be used.
+    """
     auth, tls = ensemble.auth, ensemble.tls
+    _check_files(tls)
     login = _login(ensemble, credentials)
     digest = [("digest", f"{login.user}:{login.password}")] if auth and login and auth.scheme == "digest" else None
     return KazooClient(
         hosts=",".join(map(str, ensemble.endpoints)),
         timeout=ensemble.session_timeout,
         client_id=session,
-        handler=_Handler(ensemble.session_timeout / len(ensemble.hosts)),
+        handler=_Handler(ensemble.session_timeout / len(ensemble.hosts), log),
         default_acl=OPEN_ACL_UNSAFE if auth is None else CREATOR_ALL_ACL,
         auth_data=digest,
         sasl_options=_sasl(login) if auth and login and auth.scheme == "sasl" else None,
@@ -43,6 +48,16 @@ def make_client(
         keyfile=None if tls.key is None else str(tls.key),
         check_hostname=True,
     )
+
+
+def _check_files(tls: ZooKeeperTls) -> None:
+    """Kazoo reads them with each connection, and takes a wrong one for a server that is away."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+        if tls.cert is not None:
+            context.load_cert_chain(tls.cert, tls.key)
+    except OSError as error:
+        raise tls_files(tls, error) from error
 
 
 def _login(ensemble: ZooKeeper, credentials: Credentials) -> Login | None:
@@ -63,13 +78,18 @@ def _sasl(login: Login) -> dict[str, str]:
 class _Handler(SequentialThreadingHandler):
     """Threads and sockets. One server that swallows packets must not use up the session while another would answer."""
 
-    def __init__(self, longest_connect: float) -> None:
+    def __init__(self, longest_connect: float, log: "ClientLog") -> None:
         super().__init__()
         self._longest_connect = longest_connect
+        self._log = log
 
     def create_connection(self, *args: Any, **options: Any) -> Any:
         options["timeout"] = min(options.get("timeout") or self._longest_connect, self._longest_connect)
-        return super().create_connection(*args, **options)
+        try:
+            return super().create_connection(*args, **options)
+        except OSError as error:
+            self._log.refusal = error
+            raise
 
 
 class ClientLog:
@@ -85,6 +105,8 @@ class ClientLog:
         self._negotiated = negotiated
         self._failed = failed
         self.last_failure = ""
+        self.refusal: OSError | None = None
+        """With which the last attempt ended, if no connection came about."""
         self._repeats = Repeats()
         self.info = partial(self._write, "debug")
         self.warning = self.warn = partial(self._write, "warning")
@@ -94,7 +116,7 @@ class ClientLog:
         """Of the finest level but for one line: the session is made, its callbacks not called yet."""
         del level
         if message.startswith("Session created"):
-            self.last_failure = ""
+            self.last_failure, self.refusal = "", None
             milliseconds = arguments[2]
             assert isinstance(milliseconds, int)
             self._negotiated(milliseconds / 1000)

@@ -74,7 +74,7 @@ class Connection:
             if self._client.client_state == KeeperState.AUTH_FAILED:
                 raise auth_failed(self._client_log.last_failure)
             if time.monotonic() > deadline:
-                raise unreachable(self._ensemble, self._client_log.last_failure)
+                raise unreachable(self._ensemble, self._client_log.last_failure, self._client_log.refusal)
             self._mend()
 
     def close(self, timeout: float = 2.0) -> None:
@@ -197,7 +197,7 @@ def close_session(
     client = make_client(ensemble, credentials, log, (session_id, password))
     try:
         if not client.start_async().wait(timeout):
-            raise unreachable(ensemble, log.last_failure)
+            raise unreachable(ensemble, log.last_failure, log.refusal)
         taken = client.client_id
     finally:
         _close(client, timeout)

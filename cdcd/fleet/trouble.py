@@ -1,12 +1,14 @@
 """What can be wrong with ZooKeeper, told apart: each finding says what to do about it (docs/findings.md)."""
 
 import socket
+import ssl
 from collections.abc import Sequence
 from typing import Literal
 
 from cdcd.config.network import Endpoint
-from cdcd.config.zookeeper import ZooKeeper
+from cdcd.config.zookeeper import ZooKeeper, ZooKeeperTls
 from cdcd.errors import Finding, FindingError
+from cdcd.tls import objection, reason_of, refuses_ours, speaks_tls
 
 PROBE_SECONDS = 1.0
 
@@ -93,16 +95,29 @@ def session_timeout(asked: float, given: float) -> Finding:
     )
 
 
-def unreachable(ensemble: ZooKeeper, last: str) -> FindingError:
-    """Why no session came about: `last` is what the client met last; the servers are asked themselves."""
-    if "SSL" in last or "certificate" in last.lower():
-        return _operator(
-            "zookeeper-tls",
-            f"No TLS connection to ZooKeeper: {last}",
-            "Check that `zookeeper.hosts` names the TLS port (secureClientPort) and the host in the certificate, and that `zookeeper.tls.ca` signed it.",
-        )
+def tls_files(tls: ZooKeeperTls, error: OSError) -> FindingError:
+    files = ", ".join(f"{name} {path}" for name, path in tls if path is not None)
+    return _operator(
+        "zookeeper-tls-files",
+        f"A file of `zookeeper.tls` ({files}) cannot be used: {error.strerror or error}",
+        "Name readable files in PEM form, the key that of the certificate.",
+    )
+
+
+def unreachable(ensemble: ZooKeeper, last: str, refusal: OSError | None = None) -> FindingError:
+    """Why no session came about: `last` is what the client met last, `refusal` with what its last attempt to connect ended.
+
+    The servers are asked themselves.
+    """
     hosts = ", ".join(ensemble.hosts)
-    found = _modes(ensemble.endpoints) if ensemble.effective_encryption == "plaintext" else set()
+    found: set[_Mode] = set()
+    if ensemble.effective_encryption == "tls":
+        trouble = _tls_trouble(hosts, last, refusal)
+    else:
+        found = _modes(ensemble.endpoints)
+        trouble = None if found - {"closes"} else _tls_wanted(hosts, ensemble.endpoints)
+    if trouble is not None:
+        return trouble
     if "closes" in found or (not found and "connection broken" in last):
         return away(
             "zookeeper-connection-limit",
@@ -126,6 +141,52 @@ def unreachable(ensemble: ZooKeeper, last: str) -> FindingError:
         f"No session with ZooKeeper ({hosts}){f': {last}' if last else ''}",
         "Check `zookeeper.hosts`, that the ensemble runs, and that no firewall is in the way.",
     )
+
+
+def _tls_trouble(hosts: str, last: str, refusal: OSError | None) -> FindingError | None:
+    if isinstance(refusal, ssl.SSLCertVerificationError):
+        return _untrusted(hosts, refusal)
+    if refuses_ours(last):
+        return _operator(
+            "zookeeper-tls",
+            f"ZooKeeper ({hosts}) refuses our certificate, or asks for one: {last}",
+            "Set `zookeeper.tls.cert` and `zookeeper.tls.key` to a certificate that the ensemble's ssl.trustStore trusts.",
+        )
+    if isinstance(refusal, ssl.SSLError | ConnectionResetError):
+        return away(
+            "zookeeper-no-tls",
+            f"ZooKeeper ({hosts}) breaks the TLS handshake off: {last}",
+            "Name the port with TLS (secureClientPort) in `zookeeper.hosts`. There is no fall-back to plain text: on a network "
+            'you trust zookeeper.encryption = "plaintext" asks for it.',
+        )
+    return None
+
+
+def _tls_wanted(hosts: str, endpoints: Sequence[Endpoint]) -> FindingError | None:
+    if not any(speaks_tls(*endpoint, PROBE_SECONDS) for endpoint in endpoints):
+        return None
+    return _operator(
+        "zookeeper-tls",
+        f"ZooKeeper ({hosts}) speaks TLS there, which is not asked for",
+        'Set zookeeper.encryption = "tls", or name the port for plain text in `zookeeper.hosts`.',
+    )
+
+
+def _untrusted(hosts: str, error: ssl.SSLCertVerificationError) -> FindingError:
+    match objection(error):
+        case "time":
+            return away(
+                "zookeeper-tls-expired",
+                f"The certificate of ZooKeeper ({hosts}) is not valid at this time: {reason_of(error)}",
+                "Give the servers a new one, it is tried again by itself; if there is one, compare this machine's clock.",
+            )
+        case "name":
+            why = "is made for other host names"
+            remedy = "Use names that are in it in `zookeeper.hosts`, or give the servers one that names the hosts."
+        case "issuer":
+            why = "is not signed by an authority that is trusted"
+            remedy = "Set `zookeeper.tls.ca` to the file of the authority that signed it."
+    return _operator("zookeeper-tls", f"The certificate of ZooKeeper ({hosts}) {why}: {reason_of(error)}", remedy)
 
 
 _Mode = Literal["closes", "read-only", "not-serving", "serves"]

@@ -1,6 +1,7 @@
 """What all Kafka clients of cdcd share: their log, their connection trouble, and an end that cannot hang."""
 
 import logging
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +20,8 @@ SLICE = 0.5
 """Seconds of one wait inside a blocking call, between two looks at what the brokers say."""
 
 _TELLING = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.UNSUPPORTED_SASL_MECHANISM})
+_ALERT = re.compile(r"SSL alert number (?:4[2-689]|51|116)\b")
+"""The broker refuses our certificate, or misses one (RFC 8446, section 6.2); librdkafka calls that a broken connection."""
 
 
 def librdkafka_version() -> str:
@@ -37,6 +40,8 @@ class Trouble:
     """A broker that is starting may refuse a credential that it accepts a moment later."""
 
     def __init__(self) -> None:
+        self.config: ClientConfig = {}
+        """Of the client that is troubled."""
         self._reasons: dict[int, KafkaError] = {}
         self._times: Counter[int] = Counter()
 
@@ -46,8 +51,8 @@ class Trouble:
 
     def telling(self) -> KafkaError | None:
         """An error that waiting does not mend, if it came again and again: a refused credential, no TLS."""
-        told = (code for code in self._reasons if code in _TELLING and self._times[code] >= self._CONVINCING)
-        return next((self._reasons[code] for code in told), None)
+        told = (error for code, error in self._reasons.items() if self._times[code] >= self._CONVINCING)
+        return next((error for error in told if error.code() in _TELLING or refuses_ours(error)), None)
 
     def reason(self, error: KafkaError | None = None) -> str:
         """All that was heard, in words; without a word, what `error` says."""
@@ -58,6 +63,11 @@ class Trouble:
         """Forget what was heard before."""
         self._reasons.clear()
         self._times.clear()
+
+
+def refuses_ours(error: KafkaError) -> bool:
+    """Whether a broker broke the connection because of our certificate."""
+    return _ALERT.search(error.str()) is not None
 
 
 _RETRIED = ": retrying"
@@ -88,6 +98,7 @@ _CLIENT_LOG = ClientLog()
 
 def with_callbacks(config: ClientConfig, trouble: Trouble) -> ClientConfig:
     """`config` for one client whose trouble goes to `trouble` and whose log goes to the log."""
+    trouble.config = config
     return {"client.id": "cdcd", **config, "error_cb": trouble, "logger": _CLIENT_LOG}
 
 

@@ -4,12 +4,15 @@ An error that no rule below names means that the outcome is unknown: HoldingLost
 (org.apache.kafka.common.protocol.Errors) and librdkafka's own (names that begin with `_`).
 """
 
+import re
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError
 
 from cdcd.errors import CdcdError, Finding, FindingClass, FindingError, HoldingLost
-from cdcd.kafka.client import Trouble
+from cdcd.kafka.broker_certificate import objection_to
+from cdcd.kafka.client import Trouble, refuses_ours
+from cdcd.tls import Objection
 
 
 class Fenced(HoldingLost):
@@ -41,7 +44,8 @@ _UNREACHABLE = _Rule(
     "kafka-unreachable",
     "retry",
     "Kafka does not answer",
-    "Check that the brokers run and that `bootstrap_servers` can be reached from this machine",
+    "Check that the brokers run, that `bootstrap_servers` can be reached from this machine, and that `security_protocol` "
+    "is what they speak there",
 )
 _CREDENTIALS = _Rule(
     "kafka-credentials",
@@ -53,8 +57,42 @@ _TLS = _Rule(
     "kafka-tls",
     "operator",
     "No TLS connection to Kafka",
-    "Check the CA, certificate and key of the Kafka cluster's settings, and the host name in the broker's certificate",
+    "Check that `bootstrap_servers` names a listener with TLS, and `tls` of the Kafka cluster's settings",
 )
+_TLS_NONE = _Rule(
+    "kafka-no-tls",
+    "retry",
+    "A broker breaks the TLS handshake off",
+    "Name the brokers' listener with TLS in `bootstrap_servers`; there is no fall-back to plain text: on a network you "
+    "trust `security_protocol` can ask for it",
+)
+_TLS_REFUSED = _Rule(
+    "kafka-tls",
+    "operator",
+    "A broker refuses our certificate, or asks for one",
+    "Set `tls.cert` and `tls.key` of the Kafka cluster's settings to a certificate that the brokers' ssl.truststore trusts",
+)
+_UNTRUSTED: dict[Objection, _Rule] = {
+    "time": _Rule(
+        "kafka-tls-expired",
+        "retry",
+        "A broker's certificate is not valid at this time",
+        "Give the broker a new one, it is tried again by itself; if there is one, compare this machine's clock",
+    ),
+    "name": _Rule(
+        "kafka-tls",
+        "operator",
+        "A broker's certificate is made for other host names",
+        "Use a name that is in it, in `bootstrap_servers` or the broker's advertised.listeners, or give the broker one "
+        "that names the host",
+    ),
+    "issuer": _Rule(
+        "kafka-tls",
+        "operator",
+        "A broker's certificate is not signed by an authority that is trusted",
+        "Set `tls.ca` of the Kafka cluster's settings to the file of the authority that signed it",
+    ),
+}
 _TOPIC_RIGHTS = _Rule(
     "kafka-topic-denied",
     "operator",
@@ -139,6 +177,9 @@ _CONFIG = _Rule(
 
 SILENT = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
 """No broker answered; the reason, if any, is in Trouble."""
+_BROKEN_OFF = "SSL handshake failed: Disconnected"
+_BROKER = re.compile(r"/(?:bootstrap|\d+): .*", re.DOTALL)
+"""Behind the broker's address in an error's text."""
 _NAMED = 5
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
 _RULES: dict[int, _Rule] = {
@@ -177,17 +218,26 @@ def finding(error: KafkaError, subject: Subject) -> FindingError | None:
 
 def unreachable(reason: str, subject: Subject) -> FindingError:
     """No answer from any broker, and no reason why waiting should not mend it."""
-    return _made(_UNREACHABLE, reason, subject)
+    return _made(_TLS_NONE if _BROKEN_OFF in reason else _UNREACHABLE, reason, subject)
 
 
 def explained(error: KafkaError, trouble: Trouble, subject: Subject) -> FindingError:
     """What a request that came to nothing means, given what the brokers said meanwhile."""
     told = trouble.telling()
     if told is not None:
-        return refused(told, subject)
+        return _told(told, trouble, subject)
     if error.code() in SILENT:
         return unreachable(trouble.reason(error), subject)
     return refused(error, subject)
+
+
+def _told(told: KafkaError, trouble: Trouble, subject: Subject) -> FindingError:
+    if refuses_ours(told):
+        return _made(_TLS_REFUSED, told.str(), subject)
+    if told.code() == KafkaError._SSL and (objection := objection_to(told, trouble.config)):
+        kind, reason = objection
+        return _made(_UNTRUSTED[kind], f"{_BROKER.sub('', told.str())}: {reason}", subject)
+    return refused(told, subject)
 
 
 def lost(error: KafkaError, subject: Subject) -> CdcdError:

@@ -222,7 +222,7 @@ class Topics:
         self._admin.poll(0)
         told = self._trouble.telling()
         if told is not None:
-            raise refused(told, subject)
+            raise explained(told, self._trouble, subject)
 
 
 def _looked_up(topic: str) -> Subject:

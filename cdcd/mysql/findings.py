@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import pymysql
 
 from cdcd.errors import Finding, FindingClass
+from cdcd.tls import Objection, objection, reason_of, refuses_ours
 
 LOST = frozenset({1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 2006, 2013, 2055, 3169})
 _REFUSED: tuple[tuple[frozenset[int], str, FindingClass, str], ...] = (
@@ -17,7 +18,7 @@ _REFUSED: tuple[tuple[frozenset[int], str, FindingClass, str], ...] = (
         frozenset({1045, 1698, 1862, 1820, 3118, 3955}),
         "access-denied",
         "operator",
-        "Correct user and password of source.credential",
+        "Correct user and password of source.credential; an account with REQUIRE X509, ISSUER or SUBJECT also wants tls.cert",
     ),
     (
         frozenset({2059, 2061}),
@@ -32,10 +33,16 @@ _REFUSED: tuple[tuple[frozenset[int], str, FindingClass, str], ...] = (
         "Allow this machine's address for the account on the server",
     ),
     (
-        frozenset({2026, 3159}),
+        frozenset({2026}),
         "tls-failed",
         "operator",
-        "Offer TLS on the server and ask for it here, or set tls.mode to disabled on a network you trust",
+        "Offer TLS on the server, or set tls.mode to disabled on a network you trust",
+    ),
+    (
+        frozenset({3159}),
+        "tls-failed",
+        "operator",
+        "Ask for TLS here: set tls.mode to verify-identity",
     ),
     (
         frozenset({1040, 1203, 1226, 3032}),
@@ -44,6 +51,26 @@ _REFUSED: tuple[tuple[frozenset[int], str, FindingClass, str], ...] = (
         "Raise the server's or the account's limit of connections",
     ),
 )
+_UNTRUSTED: dict[Objection, tuple[str, FindingClass, str, str]] = {
+    "time": (
+        "tls-expired",
+        "retry",
+        "is not valid at this time",
+        "Load a new one there (ALTER INSTANCE RELOAD TLS): it is tried again by itself. Or is it this machine's clock?",
+    ),
+    "name": (
+        "tls-untrusted",
+        "operator",
+        "is made for other host names",
+        "Set source.host to a name that is in it, or give the server one with that name; tls.mode verify-ca checks no name",
+    ),
+    "issuer": (
+        "tls-untrusted",
+        "operator",
+        "is not signed by an authority that is trusted",
+        "Set tls.ca to the file of the authority that signed it",
+    ),
+}
 NO_RIGHTS = frozenset({1044, 1142, 1143, 1227, 1370})
 
 
@@ -65,6 +92,8 @@ def error_code(error: BaseException | None) -> int:
 def source_finding(source: str, user: str, error: Exception) -> Finding:
     """The finding for whatever PyMySQL raised while talking to `source` (`host:port`) as `user`."""
     cause = getattr(error, "original_exception", error)
+    if refuses_ours(error.__context__):  # with TLS 1.3 it is heard after the handshake, when the connection is lost
+        return _certificate_finding(source, error.__context__)
     if isinstance(cause, OSError):
         return _network_finding(source, cause)
     return server_finding(source, user, error_code(error), str(error.args[-1] if error.args else error))
@@ -86,14 +115,10 @@ def lost_finding(source: str, reason: str) -> Finding:
 
 def _network_finding(source: str, error: OSError) -> Finding:
     if isinstance(error, ssl.SSLCertVerificationError):
-        what = f"the certificate of MySQL at {source} is not trusted: {getattr(error, 'verify_message', error)}"
-        return Finding(
-            "tls-untrusted",
-            "operator",
-            what,
-            "Set tls.ca to the issuer's certificate and source.host to a name in the certificate; "
-            "tls.mode verify-ca skips the check of the name",
-        )
+        code, kind, why, remedy = _UNTRUSTED[objection(error)]
+        return Finding(code, kind, f"the certificate of MySQL at {source} {why}: {reason_of(error)}", remedy)
+    if refuses_ours(error):
+        return _certificate_finding(source, error)
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         what = f"no TLS session with MySQL at {source}: {error.strerror or error}"
         return Finding("tls-failed", "operator", what, "Check tls.cert and tls.key, and the server's TLS versions")
@@ -102,6 +127,13 @@ def _network_finding(source: str, error: OSError) -> Finding:
         return Finding("source-unknown-host", "retry", what, "Correct source.host, or mend the name service")
     what = f"MySQL at {source} cannot be reached: {error.strerror or error or type(error).__name__}"
     return Finding("source-unreachable", "retry", what, "Check source.host, source.port, the server and the firewall")
+
+
+def _certificate_finding(source: str, error: object) -> Finding:
+    what = f"MySQL at {source} refuses our certificate, or asks for one: {error}"
+    return Finding(
+        "tls-failed", "operator", what, "Set tls.cert and tls.key to a certificate that the server's ssl_ca signed"
+    )
 
 
 def server_finding(source: str, user: str, code: int, text: str) -> Finding:

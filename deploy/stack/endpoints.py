@@ -1,7 +1,7 @@
 """Where the servers of a stack answer: what callers get back from `up`."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
@@ -72,15 +72,18 @@ class SaslAccess:
 
 @dataclass(frozen=True, slots=True)
 class KafkaEndpoint:
-    """A Kafka cluster. `bootstrap` needs no credentials and, with `sasl`, still has all rights."""
+    """A Kafka cluster. `bootstrap` needs no credentials and, with `sasl`, still has all rights. `tls`: the listeners with TLS by name."""
 
     bootstrap: str
     sasl: SaslAccess | None = None
+    tls: Mapping[str, str] = field(default_factory=dict)
 
     def assignments(self) -> Iterator[tuple[str, str]]:
         yield "KAFKA_BOOTSTRAP", self.bootstrap
         if self.sasl:
             yield from self.sasl.assignments()
+        for name, bootstrap in self.tls.items():
+            yield f"KAFKA_{name.upper().replace('-', '_')}_BOOTSTRAP", bootstrap
 
 
 Endpoint = MysqlEndpoint | ZookeeperEndpoint | KafkaEndpoint

@@ -4,7 +4,7 @@ import base64
 import socket
 import struct
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -31,16 +31,24 @@ appender.console.layout.type=PatternLayout
 appender.console.layout.pattern=[%d] %p %m (%c)%n
 """
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required"
+SCRAMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+SASL = "-sasl"
+"""Ends the name of a TLS listener with accounts."""
 API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 """The request ApiVersions, version 0, without a client id; each broker answers it once it serves clients."""
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaSettings:
-    """`overrides`: broker settings on top of ours; `sasl`: a second listener with accounts, and ACLs in force."""
+    """`overrides`: broker settings on top of ours; `sasl`: a second listener with accounts, and ACLs in force.
+
+    `tls`: name -> PEM files of authority, certificate and key: a listener of that name each; with `sasl` one with accounts beside it.
+    """
 
     brokers: int = 1
     sasl: bool = False
+    tls: Mapping[str, Sequence[str]] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     heap: str = "512m"
 
@@ -90,6 +98,10 @@ class Kafka(Service):
         names = [f"{role}-{node}" for node in range(1, count + 1) for role in self._roles()]
         reserved = ports.reserve(self.home, self.folder, names)
         write(self.folder / "log4j2.properties", LOG4J)
+        for name, files in self.settings.tls.items():
+            ca, certificate, key = (Path(path).read_text() for path in files)
+            write(self.folder / f"{name}-keystore.pem", key + certificate)
+            write(self.folder / f"{name}-truststore.pem", ca)
         for node in range(1, count + 1):
             make_folder(self.folder / f"broker-{node}", owned=True)
             properties = self._properties(node, reserved)
@@ -101,7 +113,7 @@ class Kafka(Service):
         return self.describe()
 
     def _roles(self) -> tuple[str, ...]:
-        return ("client", "controller", "sasl") if self.settings.sasl else ("client", "controller")
+        return ("client", "controller", *(("sasl",) if self.settings.sasl else ()), *_tls_listeners(self.settings))
 
     def _file(self, node: int) -> Path:
         return self.folder / f"broker-{node}" / "broker.properties"
@@ -134,6 +146,10 @@ class Kafka(Service):
         }
         if self.settings.sasl:
             settings |= _sasl(settings, reserved[f"sasl-{node}"])
+        if self.settings.tls:
+            settings |= _tls(
+                settings, self.folder, {name: reserved[f"{name}-{node}"] for name in _tls_listeners(self.settings)}
+            )
         return settings | dict(self.settings.overrides)
 
     def _cluster_id(self) -> str:
@@ -199,7 +215,9 @@ class Kafka(Service):
             return ",".join(f"{LOOPBACK}:{reserved[f'{role}-{n}']}" for n in range(1, self._started_with.brokers + 1))
 
         sasl = SaslAccess(bootstrap("sasl")) if self._started_with.sasl else None
-        return KafkaEndpoint(bootstrap("client"), sasl)
+        return KafkaEndpoint(
+            bootstrap("client"), sasl, {name: bootstrap(name) for name in _tls_listeners(self._started_with)}
+        )
 
     def settings_changed(self) -> bool:
         return self.settings != self._started_with
@@ -230,15 +248,46 @@ class _Rehearsal(Kafka):
 
 def _sasl(settings: Mapping[str, str], port: int) -> dict[str, str]:
     """A listener with PLAIN accounts; whoever comes without credentials by the other one keeps all rights."""
-    listener = f"SASL://{LOOPBACK}:{port}"
+    return _listening(settings, {"SASL": port}) | {
+        **_accounts("sasl"),
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": f"User:ANONYMOUS;User:{SaslAccess('').admin_user}",
+    }
+
+
+def _tls_listeners(settings: KafkaSettings) -> Iterator[str]:
+    for name in settings.tls:
+        yield name
+        if settings.sasl:
+            yield f"{name}{SASL}"
+
+
+def _tls(settings: Mapping[str, str], folder: Path, listeners: Mapping[str, int]) -> dict[str, str]:
+    """Each with its own certificate; a client may show one of the same authority, which is then its account."""
+    found = _listening(settings, {name.upper(): port for name, port in listeners.items()})
+    protocols = [f"{name.upper()}:{'SASL_SSL' if name.endswith(SASL) else 'SSL'}" for name in listeners]
+    found["listener.security.protocol.map"] = ",".join([settings["listener.security.protocol.map"], *protocols])
+    for name in listeners:
+        for store in ("keystore", "truststore"):
+            found[f"listener.name.{name}.ssl.{store}.type"] = "PEM"
+            found[f"listener.name.{name}.ssl.{store}.location"] = f"{folder}/{name.removesuffix(SASL)}-{store}.pem"
+        found |= _accounts(name) if name.endswith(SASL) else {f"listener.name.{name}.ssl.client.auth": "requested"}
+    return found
+
+
+def _listening(settings: Mapping[str, str], ports_of: Mapping[str, int]) -> dict[str, str]:
+    added = [f"{name}://{LOOPBACK}:{port}" for name, port in ports_of.items()]
+    return {key: ",".join([settings[key], *added]) for key in ("listeners", "advertised.listeners")}
+
+
+def _accounts(listener: str) -> dict[str, str]:
+    """Those of PLAIN are fixed; for SCRAM they are whatever is put into the cluster."""
     access = SaslAccess("")
     accounts = {access.admin_user: access.admin_password, access.limited_user: access.limited_password}
     users = " ".join(f'user_{name}="{password}"' for name, password in accounts.items())
+    scram = {f"listener.name.{listener}.{name.lower()}.sasl.jaas.config": f"{SCRAM};" for name in SCRAMS}
     return {
-        "listeners": f"{settings['listeners']},{listener}",
-        "advertised.listeners": f"{settings['advertised.listeners']},{listener}",
-        "listener.name.sasl.sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.sasl.plain.sasl.jaas.config": f"{PLAIN} {users};",
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": f"User:ANONYMOUS;User:{access.admin_user}",
+        f"listener.name.{listener}.sasl.enabled.mechanisms": ",".join(["PLAIN", *SCRAMS]),
+        f"listener.name.{listener}.plain.sasl.jaas.config": f"{PLAIN} {users};",
+        **scram,
     }

@@ -131,7 +131,11 @@ def test_missing_privilege_names_the_statement() -> None:
         (socket.gaierror(-2, "Name or service not known"), "source-unknown-host", "retry"),
         (ConnectionRefusedError(111, "Connection refused"), "source-unreachable", "retry"),
         (TimeoutError("timed out"), "source-unreachable", "retry"),
-        (ssl.SSLCertVerificationError(1, "certificate verify failed"), "tls-untrusted", "operator"),
+        (
+            ssl.SSLError(1, "[SSL: SSLV3_ALERT_CERTIFICATE_UNKNOWN] sslv3 alert certificate unknown"),
+            "tls-failed",
+            "operator",
+        ),
         (ssl.SSLError(1, "wrong version number"), "tls-failed", "operator"),
         (ssl.SSLEOFError(8, "EOF occurred"), "source-unreachable", "retry"),
     ],
