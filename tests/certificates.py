@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 DAY = dt.timedelta(days=1)
+HOUR = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,18 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def certificate(folder: Path, *hosts: str) -> Certificate:
-    """Make an authority and a certificate that is valid for `hosts` (names or addresses) and for two days, in `folder`."""
-    return Authority(folder).sign("server", *hosts)
+class Papers:
+    """What servers on the loopback address, and their clients, may show."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder`: one that the servers' uid may read."""
+        self.authority = Authority(folder)
+        self.own = self.authority.sign("own", "127.0.0.1")
+        self.other_host = self.authority.sign("other_host", "db.example.net")
+        self.expired = self.authority.sign("expired", "127.0.0.1", lasts=-HOUR)
+        (folder / "foreign").mkdir()
+        self.foreign = Authority(folder / "foreign").sign("foreign", "127.0.0.1")
+        """Right in all but the authority."""
 
 
 def _name(text: str) -> x509.Name:

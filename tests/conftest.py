@@ -14,7 +14,7 @@ from cdcd.config.zookeeper import ZooKeeper
 from deploy.stack import sweep
 from deploy.stack.mysql import FLAVOURS
 from tests.background import Background
-from tests.certificates import Certificate, certificate
+from tests.certificates import Papers
 from tests.fleets import make_fleet
 from tests.instances import figures, make_instance
 from tests.lone_workers import make_stage
@@ -87,6 +87,16 @@ def kafka(stacks: Stacks) -> KafkaServer:
 
 
 @pytest.fixture(scope="session")
+def guarded(stacks: Stacks, papers: Papers) -> KafkaServer:
+    """A broker with accounts and ACLs that tests share: `limited` and whom a test adds have the rights that it grants.
+
+    TLS listeners by what they show: `own`, `other_host`, `expired`; each with accounts as `own-sasl` ...
+    """
+    shown = {name: getattr(papers, name).files for name in ("own", "other_host", "expired")}
+    return stacks.kafka(sasl=True, tls=shown)
+
+
+@pytest.fixture(scope="session")
 def zookeeper(stacks: Stacks) -> ZookeeperServer:
     """The ZooKeeper server that all tests share (tick 500 ms): no test may stop it."""
     return stacks.zookeeper()
@@ -124,14 +134,11 @@ def database(mysql: MysqlServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def loopback_certificate() -> Iterator[Certificate]:
-    """A certificate that names 127.0.0.1, for `mysql_server(ssl_ca=..., ssl_cert=..., ssl_key=...)`; the servers' uid may read it."""
+def papers() -> Iterator[Papers]:
+    """Certificates that servers and clients show; the servers' uid may read them."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        made = certificate(Path(folder), "127.0.0.1")
-        for path in (made.ca, made.cert, made.key):
-            path.chmod(0o644)
-        yield made
+        yield Papers(Path(folder))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ _SECONDS = 0.05
 class Proxy:
     """Stands before one server. What it does to connections may change while they run.
 
-    Counts bytes from the server only; what a client sends is forwarded as it is, unless all is silent.
+    Counts bytes from the server only; what a client sends is kept and forwarded as it is, unless all is silent.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -38,6 +38,8 @@ class Proxy:
         self.swallow = 0
         """A MySQL command (first byte of its packet) that never reaches the server; 0 for none."""
         self.swallowed = 0
+        self.said: list[bytearray] = []
+        """What clients sent, one entry for each connection."""
         self._ends: set[socket.socket] = set()
         self._chance = random.Random(7)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -57,6 +59,9 @@ class Proxy:
             threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
 
     def _pump(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
+        said = bytearray()
+        if not counted:
+            self.said.append(said)
         left = self._chance.randint(*self.reset_after) if counted and self.reset_after else None
         with contextlib.suppress(OSError, ValueError):  # ValueError: closed by the other direction's thread
             while not self._closed:
@@ -65,6 +70,7 @@ class Proxy:
                     break
                 if data is None or (not counted and self._swallowed(data)):
                     continue
+                said += data
                 if left is not None and self.reset_after and len(data) >= left:
                     self._send(target, data[:left])
                     self._reset(source, target)

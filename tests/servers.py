@@ -3,7 +3,7 @@
 import os
 import secrets
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,9 @@ from deploy.stack import (
     ZookeeperSettings,
 )
 from deploy.stack.endpoints import SaslAccess
+from deploy.stack.home import write
 from deploy.stack.mysql import NEWEST
+from tests.certificates import Certificate
 
 
 class MysqlServer:
@@ -104,6 +106,11 @@ class MysqlServer:
         finally:
             self.query(f"DROP DATABASE IF EXISTS {name}")
 
+    def show(self, certificate: Certificate) -> None:
+        """New connections see this one. It has to be valid now: MySQL loads no other."""
+        names = (("ssl_ca", certificate.ca), ("ssl_cert", certificate.cert), ("ssl_key", certificate.key))
+        self.run(*(f"SET GLOBAL {name} = '{path}'" for name, path in names), "ALTER INSTANCE RELOAD TLS")
+
     def stop(self, *, kill: bool = False) -> None:
         """Stop it cleanly, or with SIGKILL."""
         self.stack.down("mysql", kill=kill)
@@ -175,6 +182,16 @@ class ZookeeperServer:
         chroot = f"/t{secrets.token_hex(4)}"
         return ZooKeeper(**({"hosts": [self.hosts], "session_timeout": "3s", "chroot": chroot} | settings))
 
+    @property
+    def secure(self) -> str:
+        """Its TLS port; only of a server made with a certificate."""
+        assert self.endpoint.secure is not None
+        return self.endpoint.secure
+
+    def show(self, certificate: Certificate) -> None:
+        """New connections see this one soon, of a server with client.certReload=true."""
+        write(self.stack.folder / "zookeeper/keystore.pem", certificate.key.read_text() + certificate.cert.read_text())
+
     def stop(self, *, kill: bool = False) -> None:
         self.stack.down("zookeeper", kill=kill)
 
@@ -214,10 +231,15 @@ class MariadbFactory(Protocol):
 
 
 class KafkaFactory(Protocol):
-    """`kafka_server({"message.max.bytes": "2000"}, brokers=3, sasl=True)`."""
+    """`kafka_server({"message.max.bytes": "2000"}, brokers=3, sasl=True, tls={"own": (ca, cert, key)})`."""
 
     def __call__(
-        self, overrides: dict[str, str] | None = None, *, brokers: int = 1, sasl: bool = False
+        self,
+        overrides: dict[str, str] | None = None,
+        *,
+        brokers: int = 1,
+        sasl: bool = False,
+        tls: Mapping[str, Sequence[str]] | None = None,
     ) -> KafkaServer: ...
 
 
@@ -252,8 +274,15 @@ class Stacks:
         settings = MysqlSettings(named, flavour)
         return MysqlServer(self.get(settings, lambda stack: stack.up("mysql", mysql=settings)))
 
-    def kafka(self, overrides: dict[str, str] | None = None, *, brokers: int = 1, sasl: bool = False) -> KafkaServer:
-        settings = KafkaSettings(brokers=brokers, sasl=sasl, overrides=overrides or {})
+    def kafka(
+        self,
+        overrides: dict[str, str] | None = None,
+        *,
+        brokers: int = 1,
+        sasl: bool = False,
+        tls: Mapping[str, Sequence[str]] | None = None,
+    ) -> KafkaServer:
+        settings = KafkaSettings(brokers=brokers, sasl=sasl, tls=tls or {}, overrides=overrides or {})
         return KafkaServer(self.get(settings, lambda stack: stack.up("kafka", kafka=settings)))
 
     def zookeeper(

@@ -106,7 +106,10 @@ class Instance:
         if until_end:
             command.append("--until-end")
         log = self.folder / f"{self.name}-{len(self.workers) + 1:03}"
-        self.workers.append(Worker(command, self._environment(port, failpoint), port, log))
+        environment = {"CDCD_HTTP__PORT": str(port)} | self.environment()
+        if failpoint is not None:
+            environment |= {"CDCD_TESTING": "1", "CDCD_FAILPOINT": failpoint}
+        self.workers.append(Worker(command, environment, port, log))
         return self.workers[-1]
 
     def kill_all(self) -> None:
@@ -114,15 +117,13 @@ class Instance:
         for worker in self.workers:
             worker.kill()
 
-    def _environment(self, port: int, failpoint: str | None) -> dict[str, str]:
-        environment = plain_environment() | {
+    def environment(self) -> dict[str, str]:
+        """In which a command finds its brokers and credentials."""
+        usual = {
             "CDCD_KAFKA__DEFAULT__BOOTSTRAP_SERVERS": self.bootstrap,
             "CREDENTIALS_DIRECTORY": str(self.folder / "credentials"),
-            "CDCD_HTTP__PORT": str(port),
         }
-        if failpoint is not None:
-            environment |= {"CDCD_TESTING": "1", "CDCD_FAILPOINT": failpoint}
-        return environment | self.settings
+        return plain_environment() | usual | self.settings
 
 
 def write_credential(folder: Path, name: str, login: tuple[str, str], *hosts: str) -> None:

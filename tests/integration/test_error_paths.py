@@ -23,7 +23,7 @@ from deploy.rig.load import create_tables
 from deploy.rig.topics import read_committed
 from deploy.rig.worker import Instance, Worker, until
 from tests.instances import MakeInstance, source_of
-from tests.servers import KafkaFactory, KafkaServer, MysqlFactory
+from tests.servers import KafkaServer, MysqlFactory
 
 pytestmark = pytest.mark.must_show("3.7")
 
@@ -125,17 +125,16 @@ INVALID = 5
 """Exit code for a definition that does not validate."""
 
 
-def test_topic_without_rights(make_instance: MakeInstance, kafka_server: KafkaFactory) -> None:
+def test_topic_without_rights(make_instance: MakeInstance, guarded: KafkaServer) -> None:
     """All rights but those to the topic of the rows."""
-    kafka = kafka_server(sasl=True)
-    access = kafka.sasl
+    access = guarded.sasl
     instance = _prepared(make_instance("rights", bootstrap=access.bootstrap))
     instance.settings = {
         "CDCD_KAFKA__DEFAULT__SASL__MECHANISM": "PLAIN",
         "CDCD_KAFKA__DEFAULT__SASL__CREDENTIAL": "broker",
     }
     instance.write_credential("broker", (access.limited_user, access.limited_password), access.bootstrap)
-    _allow(kafka, f"User:{access.limited_user}", instance)
+    _allow(guarded, f"User:{access.limited_user}", instance)
     worker = instance.run()
     until(lambda: bool(worker.metric("cdcd_instance_owned")), "it owns the instance")
     _insert(instance, "x")

@@ -16,7 +16,6 @@ from cdcd.fleet import paths
 from cdcd.fleet.registry import acl_open, ensure_tree
 from cdcd.fleet.session import LARGEST_NODE, Create, Session, ZooKeeperAway
 from tests.background import Background
-from tests.certificates import Certificate, certificate
 from tests.proxy import Proxy
 from tests.servers import ZookeeperFactory, ZookeeperServer
 from tests.waiting import until
@@ -104,33 +103,6 @@ def test_a_credential_is_sent_only_where_it_may(zookeeper: ZookeeperServer, cred
     auth = {"scheme": "digest", "credential": "fleet"}
     elsewhere = zookeeper.ensemble(auth=auth, hosts=["127.0.0.1:2181", "localhost:2181"])
     assert refused(elsewhere, credentials) == "credential-host"
-
-
-def test_tls(zookeeper_server: ZookeeperFactory, loopback_certificate: Certificate, tmp_path: Path) -> None:
-    own = loopback_certificate
-    server = zookeeper_server(certificate=(str(own.ca), str(own.cert), str(own.key)))
-    secure = server.endpoint.secure
-    assert secure
-
-    def ensemble(**changes: object) -> ZooKeeper:
-        return server.ensemble(**({"hosts": [secure], "encryption": "tls", "tls": {"ca": str(own.ca)}} | changes))
-
-    with opened(ensemble()) as session:
-        session.create("/x", b"1")
-        assert session.get("/x")
-        assert acl_open(session)
-    other = certificate(tmp_path, "127.0.0.1")
-    assert refused(ensemble(tls={"ca": str(other.ca)})) == "zookeeper-tls"
-    named = secure.replace("127.0.0.1", "localhost")  # not in the certificate
-    assert refused(ensemble(hosts=[named])) == "zookeeper-tls"
-    with_certificate = {"ca": str(own.ca), "cert": str(own.cert), "key": str(own.key)}
-    mine = ensemble(tls=with_certificate, auth={"scheme": "x509"})
-    with opened(mine) as session:
-        ensure_tree(session, "main")
-        assert not acl_open(session)
-    with opened(ensemble(chroot=mine.chroot)) as session, pytest.raises(FindingError) as error:
-        session.get(paths.CLUSTER)
-    assert error.value.finding.code == "zookeeper-no-rights"
 
 
 def test_no_answer_is_waited_for_only_so_long(zookeeper_server: ZookeeperFactory, background: Background) -> None:

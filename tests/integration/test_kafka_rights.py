@@ -13,16 +13,10 @@ from confluent_kafka.admin import (
 from cdcd.errors import Finding, FindingError, HoldingLost
 from cdcd.kafka.client import ClientConfig
 from cdcd.kafka.topics import Topics
-from tests.servers import KafkaFactory, KafkaServer
+from tests.servers import KafkaServer
 from tests.sinks import Place, numbered, positions_in, record, until
 
 _LITERAL = ResourcePatternType.LITERAL
-
-
-@pytest.fixture(scope="module")
-def guarded(kafka_server: KafkaFactory) -> KafkaServer:
-    """A broker with accounts: one with all rights, one that gets what a test grants it."""
-    return kafka_server(sasl=True)
 
 
 def _login(server: KafkaServer, password: str | None = None) -> ClientConfig:

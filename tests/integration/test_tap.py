@@ -26,7 +26,6 @@ from cdcd.mysql.dump import BinlogDump
 from cdcd.mysql.dump_request import DumpRequest, Reader
 from cdcd.mysql.scan import own_reader
 from cdcd.mysql.tap import KEPT_SECONDS, Session, TapBrokenError
-from tests.certificates import Certificate
 from tests.reading import binlog_end, endpoint_of, executed, opened, read_to_end
 from tests.servers import MysqlFactory, MysqlServer
 from tests.waiting import until
@@ -439,50 +438,6 @@ def test_tls_brings_the_same_bytes(mysql: MysqlServer, database: str) -> None:
             data.append(read.data[: end - offset])
     assert data[0] == data[1]
     assert len(data[0]) > 9_000_000
-
-
-@pytest.mark.parametrize(
-    ("tls", "code"),
-    [
-        (Tls("verify-identity"), "tls-untrusted"),
-        (Tls("verify-ca"), "tls-untrusted"),
-        (Tls("verify-ca", ca="/no/such/file"), "tls-files"),
-    ],
-)
-def test_untrusted_certificate(mysql: MysqlServer, tls: Tls, code: str) -> None:
-    dump = BinlogDump(endpoint_of(mysql, tls), own_reader())
-    for action in (dump.prepare, lambda: connect(endpoint_of(mysql, tls))):
-        finding = finding_of(action)
-        assert (finding.code, finding.kind) == (code, "operator")
-    dump.close()
-
-
-def test_the_host_name_is_verified(mysql: MysqlServer) -> None:
-    """The server's own certificate is trusted by its authority, but names no host."""
-    finding = finding_of(lambda: connect(endpoint_of(mysql, Tls("verify-identity", ca=str(mysql.ca)))))
-    assert finding.code == "tls-untrusted"
-    with connect(endpoint_of(mysql, Tls("verify-ca", ca=str(mysql.ca)))) as connection:
-        cipher = connection.row("SHOW STATUS LIKE 'Ssl_cipher'")
-        assert cipher is not None
-        assert cipher[1] != ""
-
-
-def test_a_certificate_that_names_the_host_is_accepted(
-    mysql_server: MysqlFactory, loopback_certificate: Certificate
-) -> None:
-    files = loopback_certificate
-    server = mysql_server(ssl_ca=str(files.ca), ssl_cert=str(files.cert), ssl_key=str(files.key))
-    with connect(endpoint_of(server, Tls("verify-identity", ca=str(files.ca)))) as connection:
-        cipher = connection.row("SHOW STATUS LIKE 'Ssl_cipher'")
-        assert cipher is not None
-        assert cipher[1] != ""
-
-
-def test_no_fall_back_to_plain_text(mysql_server: MysqlFactory) -> None:
-    server = mysql_server(tls_version="")
-    finding = finding_of(lambda: connect(endpoint_of(server, Tls())))
-    assert (finding.code, finding.kind) == ("tls-failed", "operator")
-    connect(endpoint_of(server, Tls("disabled"))).close()
 
 
 @pytest.fixture
