@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 
 import pymysql
 
+from cdcd.config.network import parse_endpoint
 from cdcd.config.zookeeper import ZooKeeper
 from deploy.stack import (
     KafkaEndpoint,
@@ -24,6 +26,7 @@ from deploy.stack.endpoints import SaslAccess
 from deploy.stack.home import write
 from deploy.stack.mysql import NEWEST
 from tests.certificates import Certificate
+from tests.waiting import until
 
 
 class MysqlServer:
@@ -147,6 +150,11 @@ class KafkaServer:
         assert self.endpoint.sasl is not None
         return self.endpoint.sasl
 
+    @property
+    def tls(self) -> Mapping[str, str]:
+        """The listeners with TLS by name."""
+        return self.endpoint.tls
+
     def stop(self, *, kill: bool = False) -> None:
         """Stop all brokers cleanly, or with SIGKILL."""
         self.stack.down("kafka", kill=kill)
@@ -189,8 +197,10 @@ class ZookeeperServer:
         return self.endpoint.secure
 
     def show(self, certificate: Certificate) -> None:
-        """New connections see this one soon, of a server with client.certReload=true."""
-        write(self.stack.folder / "zookeeper/keystore.pem", certificate.key.read_text() + certificate.cert.read_text())
+        """New connections see this one; of a server with client.certReload=true, which reads the file by itself."""
+        shown = certificate.cert.read_text()
+        write(self.stack.folder / "zookeeper/keystore.pem", certificate.key.read_text() + shown)
+        until(lambda: ssl.get_server_certificate(parse_endpoint(self.secure)) == shown)
 
     def stop(self, *, kill: bool = False) -> None:
         self.stack.down("zookeeper", kill=kill)

@@ -88,7 +88,7 @@ class _Handler(SequentialThreadingHandler):
         try:
             return super().create_connection(*args, **options)
         except OSError as error:
-            self._log.refusal = error
+            self._log.refused(error)
             raise
 
 
@@ -107,6 +107,8 @@ class ClientLog:
         self.last_failure = ""
         self.refusal: OSError | None = None
         """With which the last attempt ended, if no connection came about."""
+        self.untrusted = 0
+        """Attempts in a row that ended because of the server's certificate."""
         self._repeats = Repeats()
         self.info = partial(self._write, "debug")
         self.warning = self.warn = partial(self._write, "warning")
@@ -116,10 +118,15 @@ class ClientLog:
         """Of the finest level but for one line: the session is made, its callbacks not called yet."""
         del level
         if message.startswith("Session created"):
-            self.last_failure, self.refusal = "", None
+            self.last_failure, self.refusal, self.untrusted = "", None, 0
             milliseconds = arguments[2]
             assert isinstance(milliseconds, int)
             self._negotiated(milliseconds / 1000)
+
+    def refused(self, error: OSError) -> None:
+        """No connection came about."""
+        self.refusal = error
+        self.untrusted = self.untrusted + 1 if isinstance(error, ssl.SSLCertVerificationError) else 0
 
     def debug(self, message: str, *arguments: object) -> None:
         """One for each request and answer."""

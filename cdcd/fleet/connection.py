@@ -73,7 +73,7 @@ class Connection:
         while not self._connected.wait(0.05):
             if self._client.client_state == KeeperState.AUTH_FAILED:
                 raise auth_failed(self._client_log.last_failure)
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or self._client_log.untrusted >= len(self._ensemble.hosts):
                 raise unreachable(self._ensemble, self._client_log.last_failure, self._client_log.refusal)
             self._mend()
 

@@ -1,13 +1,15 @@
 """What ZooKeeper says of everything that may keep a fleet from running well, for the preflight."""
 
 import socket
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cdcd.config.network import Endpoint
 from cdcd.config.zookeeper import ZooKeeper
 from cdcd.fleet import paths
-from cdcd.fleet.registry import acl_open
 from cdcd.fleet.session import Session
+from cdcd.fleet.trouble import NoRights
 
 ANSWER_SECONDS = 2.0
 """A four-letter word to a server that is starting can hang for ever."""
@@ -19,7 +21,8 @@ class ZookeeperFacts:
     """One reading."""
 
     chroot: str
-    open_to_all: bool
+    open_to_all: tuple[str, ...]
+    """Paths that everybody may change."""
     asked_timeout: float
     timeout: float
     """That the servers grant; seconds."""
@@ -37,13 +40,22 @@ def survey(session: Session, ensemble: ZooKeeper) -> ZookeeperFacts:
     asked = ensemble.endpoints if ensemble.effective_encryption == "plaintext" else ()
     return ZookeeperFacts(
         chroot=ensemble.chroot,
-        open_to_all=acl_open(session),
+        open_to_all=tuple(_open_to_all(session, ensemble.chroot)),
         asked_timeout=ensemble.session_timeout,
         timeout=session.timeout,
         connection_limits={str(each): connection_limit(each) for each in asked},
         instances=len(names),
         sizes={path: len(node.data) for path, node in nodes.items() if node is not None},
     )
+
+
+def _open_to_all(session: Session, chroot: str, path: str = "") -> Iterator[str]:
+    """Of the whole tree: a list that is changed later does not change those below it."""
+    with suppress(NoRights):  # somebody else's alone
+        if session.open_to_all(path):
+            yield chroot + path
+        for name in sorted(session.children(path)):
+            yield from _open_to_all(session, chroot, f"{path}/{name}")
 
 
 def connection_limit(endpoint: Endpoint) -> int | None:

@@ -20,7 +20,7 @@ def access(facts: ZookeeperFacts) -> Iterator[Said]:
     """Only the fleet's account may change its tree."""
     if facts.open_to_all:
         yield (
-            f"everybody may change {facts.chroot}: zookeeper.auth is not set, or was not when the tree was made",
+            f"everybody may change {listed(facts.open_to_all)}: zookeeper.auth is not set, or was not when that was made",
             f"setAcl -R {facts.chroot} auth::cdrwa  # in zkCli.sh, logged in as the account of zookeeper.auth",
         )
 

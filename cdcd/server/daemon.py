@@ -16,6 +16,7 @@ import structlog
 
 from cdcd.config.secrets import Credentials
 from cdcd.config.settings import Settings
+from cdcd.errors import FindingError
 from cdcd.fleet.cache import Cache
 from cdcd.fleet.nodes import Server as ServerNode
 from cdcd.fleet.registry import Registration, pid_space
@@ -58,6 +59,8 @@ def run_server(
     control.start(server.progresses, server.sentence)
     try:
         server.run(f"{http.host}:{http.port}")
+    except FindingError:  # told as server.refused
+        raise
     except Exception:
         structlog.get_logger().exception("process.failed", reason="the server cannot go on; its workers end with it")
         raise

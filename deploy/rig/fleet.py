@@ -29,6 +29,7 @@ http.port = 0
 hosts = ["{zookeeper}"]
 chroot = "{chroot}"
 session_timeout = "{session:g}s"
+{ensemble}
 
 [kafka.default]
 bootstrap_servers = {bootstrap}
@@ -99,6 +100,8 @@ class Fleet:
     fleet: Mapping[str, Any] = field(default_factory=dict)
     """`[fleet]` settings of every server, over the tests' usual ones."""
     scheduling: Mapping[str, Any] = field(default_factory=dict)
+    ensemble: Mapping[str, Any] = field(default_factory=dict)
+    """Further `[zookeeper]` settings of every server."""
     session: float = SESSION_SECONDS
     cluster: str = field(default_factory=lambda: f"f{secrets.token_hex(3)}")
     servers: dict[str, Server] = field(default_factory=dict)
@@ -149,7 +152,7 @@ class Fleet:
         text = _SETTINGS.format(
             cluster=self.cluster, server=server, folder=path.parent, zookeeper=self.zookeeper, chroot=self.chroot,
             session=self.session, bootstrap=json.dumps(self.bootstrap.split(",")),
-            fleet=_toml({**_FLEET, **self.fleet, **fleet}), scheduling=_toml({**_SCHEDULING, **self.scheduling}),
+            fleet=_toml({**_FLEET, **self.fleet, **fleet}), scheduling=_toml({**_SCHEDULING, **self.scheduling}), ensemble=_toml(self.ensemble),
         )  # fmt: skip
         path.write_text(text)
         return path

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from uuid import UUID
 
 import pytest
 
@@ -24,7 +25,7 @@ SSL_REQUEST = 4 + 32
 """Bytes of the packet that asks for TLS (MySQL: Protocol::SSLRequest); it holds neither user nor password."""
 HANDSHAKE = 0x16
 """First byte of a TLS record that carries a handshake (RFC 8446, section 5.1)."""
-READER = Reader(4_000_000_777, "5f9b6f0e-0000-4000-8000-000000000777")
+READER = Reader(4_000_000_777, UUID("5f9b6f0e-0000-4000-8000-000000000777"))
 
 
 @pytest.fixture(scope="module")

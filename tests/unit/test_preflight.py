@@ -35,7 +35,7 @@ MYSQL = MysqlFacts(
 )
 TOPIC = TopicFacts("cdc.shop.orders", 4, 3, Settings({"min.insync.replicas": "2", "cleanup.policy": "delete"}), ())
 KAFKA = KafkaFacts("default", {1: Settings({})}, (TOPIC,), None, 1_000_000, 30.0)
-ZOOKEEPER = ZookeeperFacts("/cdcd", False, 10.0, 10.0, {"zk:2181": 60}, 3, {"/instances/orders": 400})
+ZOOKEEPER = ZookeeperFacts("/cdcd", (), 10.0, 10.0, {"zk:2181": 60}, 3, {"/instances/orders": 400})
 
 
 def of(facts: MysqlFacts | KafkaFacts | ZookeeperFacts) -> list[Found]:
