@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cdcd.fleet import registry
+
 END = """
 import os, resource, signal, sys
 resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -39,3 +41,11 @@ def test_no_core_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == left
     if without != f"{signal.SIGSEGV.value} True":
         pytest.skip("this machine writes no core files anyway")
+
+
+def test_a_server_is_known_to_live_where_proc_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As systemd's ProtectProc=invisible hides whose memory is private."""
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        assert registry._lives(other.pid)
+    assert not registry._lives(other.pid)
