@@ -38,7 +38,8 @@ def until(question: Callable[[], Answer | None], what: str, timeout: float = 60,
 
 def plain_environment() -> dict[str, str]:
     """Ours, without what would set anything of cdcd."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("CDCD_")}
+    cleared = ("CDCD_", "CREDENTIALS_DIRECTORY")
+    return {name: value for name, value in os.environ.items() if not name.startswith(cleared)}
 
 
 class Process:

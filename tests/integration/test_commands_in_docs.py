@@ -6,7 +6,8 @@ What is not run here stands in LEFT, with the reason. What takes minutes stands 
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from deploy.rig.process import free_port, until
 from deploy.rig.topics import read_committed, topics_like
 from tests.console import Command, Reader, fenced
+from tests.instances import Figures
 from tests.monitoring import ROOT
 from tests.servers import KafkaServer, MysqlFactory, MysqlServer, ZookeeperFactory
 
@@ -31,7 +33,6 @@ LEFT = {
     "docs/findings.md": {"kafka-console-consumer.sh": KAFKAS_TOOLS, "kafka-topics.sh": KAFKAS_TOOLS},
     "docs/install.md": {
         "useradd": "needs root",
-        "install -d": "needs root",
         "ln -s /opt": "needs root",
         "cp cdcd.service": OTHER_TESTS,
         "systemctl": OTHER_TESTS,
@@ -54,6 +55,7 @@ LONG = {
         "ln -sfn 0.1.0",
     ),
 }
+RUN = "cdcd run --standalone orders.yaml"
 NOT_PLAYED = {"docs/development.md": "the workbench of developers"}
 PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
 WITH_COMMANDS = {page for page in PAGES if fenced(page, "console")}
@@ -175,11 +177,13 @@ def accounts(page: str, server: MysqlServer) -> None:
                 server.query(statement)
 
 
-def follow_the_quickstart(place: Place, reader: Reader) -> None:
-    """The page from top to bottom."""
+def follow_the_quickstart(place: Place, reader: Reader, installed: Callable[[], object] = lambda: None) -> None:
+    """The page from top to bottom; `installed` is called behind its first step."""
     page = "docs/quickstart.md"
     accounts(page, place.mysql)
-    reader.play(page, 0, 1)
+    reader.play(page, 0)
+    installed()
+    reader.play(page, 1)
     definition, credential = fenced(page, "yaml")
     reader.write("orders.yaml", definition)
     reader.write("cdcd/orders.yaml", definition)
@@ -192,6 +196,43 @@ def follow_the_quickstart(place: Place, reader: Reader) -> None:
     )
     assert (record.key, b'"name":"Anne","city":"Z\xc3\xbcrich"' in record.value) == (b'{"id":"1004"}', True)
     assert reader.all_played()
+
+
+@pytest.mark.prove
+@pytest.mark.must_show("6.6")
+@pytest.mark.timeout(1800)
+def test_a_newcomers_path(
+    tmp_path: Path, shop: MysqlServer, broker: KafkaServer, readers: list[Reader], figures: Figures
+) -> None:
+    """From the clone to messages of own tables by the quickstart alone, then `make demo` in that clone; what each takes."""
+    place = Place(tmp_path, shop, broker)
+    settings = " --config /etc/cdcd/cdcd.toml"  # the machine's own /etc is left alone
+    place.replaced = {each: each + settings for each in (RUN, "cdcd check-config")} | place.replaced
+    took = {}
+    readers.append(reader := place.reader({"CDCD_SERVER_ID": "db-1", "HOME": str(Path.home())}, long=True))
+    began = time.monotonic()
+    follow_the_quickstart(place, reader, lambda: took.update(clone_and_install=round(time.monotonic() - began, 1)))
+    took["quickstart"] = round(time.monotonic() - began, 1)
+    began = time.monotonic()
+    reader.run(
+        Command("make demo", ("verified: 1 source rows changed, 1 messages, 0 missing, 0 duplicated, 0 out of order",))
+    )
+    figures(took | {"demo": round(time.monotonic() - began, 1)})
+
+
+@pytest.mark.prove
+@pytest.mark.must_show("6.6")
+@pytest.mark.timeout(1800)
+def test_an_installation(tmp_path: Path, shop: MysqlServer, broker: KafkaServer, readers: list[Reader]) -> None:
+    """The wheel is built as the page says, and installed where another root stands for /."""
+    place = Place(tmp_path, shop, broker)
+    place.replaced |= {"/opt/cdcd": f"{tmp_path}/opt/cdcd"}
+    readers.append(reader := place.reader({"HOME": str(Path.home())}, long=True))
+    reader.run(Command("git clone -q <this repository> clone && cd clone", ()))
+    reader.play("docs/install.md", 0)
+    reader.run(Command("mkdir ../server && cp dist/*.whl requirements/runtime.lock ../server && cd ../server", ()))
+    reader.play("docs/install.md", 1)
+    reader.run(Command("/opt/cdcd/current/bin/cdcd version", ("cdcd 0.1.0",)))
 
 
 def test_the_quickstart(tmp_path: Path, shop: MysqlServer, broker: KafkaServer, readers: list[Reader]) -> None:
