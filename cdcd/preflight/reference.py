@@ -31,6 +31,8 @@ an event (`preflight.finding`). What keeps an instance from running parks it bes
 - **notice**: worth knowing; a decision may be behind it
 
 What cannot be asked at all is a finding too: `source-unreachable`, `access-denied`, `kafka-unreachable` ([findings](findings.md)).
+
+As in the [runbook](runbook.md): *why* is what it means, *as it should be* what to look at. What to do is printed with each finding, for your version and your names, ready to be pasted.
 This page is generated: `python -m cdcd.preflight.reference > docs/preflight.md`.
 """
 

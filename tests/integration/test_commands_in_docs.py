@@ -131,6 +131,7 @@ class Place:
             "zk1:2181": zookeeper,
             '"kafka1:9092", "kafka2:9092"': f'"{kafka.bootstrap}"',
             "127.0.0.1:9092": kafka.bootstrap,
+            "mysql-a:3306": f"127.0.0.1:{mysql.port}",
             "127.0.0.1:3306": f"127.0.0.1:{mysql.port}",
             "port: 3306": f"port: {mysql.port}",
             "  host: 127.0.0.1\n  credential": f"  host: 127.0.0.1\n  port: {mysql.port}\n  credential",
@@ -218,6 +219,7 @@ def test_a_newcomers_path(
         Command("make demo", ("verified: 1 source rows changed, 1 messages, 0 missing, 0 duplicated, 0 out of order",))
     )
     figures(took | {"demo": round(time.monotonic() - began, 1)})
+    reader.run(Command("make docs", ("build/docs/index.html",)))
 
 
 @pytest.mark.prove
@@ -285,7 +287,7 @@ def test_a_fleet(
     reader.write(".config/fish/completions/none", "")
     reader.play("docs/fleet.md", 0)
     reader.run(Command(f"CDCD_SERVER_ID=cdc-2 CDCD_HTTP__PORT={free_port()} cdcd run", ()))
-    place.replaced["15154"] = str(commit_of(shop))
+    place.replaced |= {"15154": str(commit_of(shop)), "binlog.000009": "binlog.000001"}
     reader.write("orders.yaml", f"{definition}start: {{file: binlog.000001, position: 15154}}\n")
     reader.play("docs/coming-from-canal.md", 2)
     reader.run(Command("cdcctl delete orders --yes", ()))
