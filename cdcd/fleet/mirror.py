@@ -1,6 +1,7 @@
 """What the owner of an instance writes for people and tools: a copy of the position, and its status.
 
-Neither is ever read to go on from: a write that is refused or unanswered costs nothing but news.
+Neither is read to go on from, but for the copy where the position topic was lost: a write that is refused or unanswered costs
+nothing but news.
 """
 
 import time
