@@ -30,11 +30,11 @@ class Certificate:
 class Authority:
     """Its own certificate is `ca.pem` in `folder`, where what it signs comes as well; all are valid from yesterday."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, lasts: dt.timedelta = DAY) -> None:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("test authority")
-        builder = _builder(self._name, self._name, self._key.public_key(), DAY)
+        builder = _builder(self._name, self._name, self._key.public_key(), lasts)
         constraints = x509.BasicConstraints(ca=True, path_length=0)
         self.ca = _written(folder / "ca.pem", self._signed(builder.add_extension(constraints, critical=True)))
 

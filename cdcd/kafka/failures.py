@@ -172,7 +172,7 @@ _CONFIG = _Rule(
     "kafka-settings",
     "operator",
     "The Kafka client refuses its settings",
-    "Correct the Kafka cluster's settings",
+    "Correct the Kafka cluster's settings; files of `tls` have to be readable and in PEM form, the key that of the certificate",
 )
 
 SILENT = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})

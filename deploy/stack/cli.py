@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from deploy.stack.home import Home, StackError
 from deploy.stack.kafka import KafkaSettings
@@ -62,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--kafka-sasl", action="store_true", default=None, help="add a listener with accounts; ACLs in force"
     )
+    up.add_argument(
+        "--tls",
+        type=_files,
+        metavar="CA,CERT,KEY",
+        help="PEM files: MySQL shows them, Kafka and ZooKeeper on another port",
+    )
     up.add_argument("--kafka-heap", metavar="SIZE", help="Java heap of a broker (512m)")
     check = command("check", _check, "whether this machine has what the servers need", services=True)
     _add_flavour(check)
@@ -107,19 +114,36 @@ def _check(options: argparse.Namespace) -> int:
 
 def _mysql(options: argparse.Namespace, stack: Stack) -> MysqlSettings | None:
     """The settings named, on top of those the server was made with."""
-    named = {"flavour": options.flavour, "options": tuple(options.mysql) if options.mysql else None}
+    given = [*(options.mysql or ())]
+    if options.tls:
+        given += [f"--ssl-{name}={path}" for name, path in zip(("ca", "cert", "key"), options.tls, strict=True)]
+    named = {"flavour": options.flavour, "options": tuple(given) or None}
     return stack.mysql_settings({key: value for key, value in named.items() if value is not None})
 
 
 def _kafka(options: argparse.Namespace, stack: Stack) -> KafkaSettings | None:
     """The settings named, on top of those the cluster was made with."""
     overrides = dict(_pair(item) for item in options.kafka) if options.kafka else None
-    named = {"brokers": options.brokers, "sasl": options.kafka_sasl, "overrides": overrides, "heap": options.kafka_heap}
+    tls = {"tls": options.tls} if options.tls else None
+    named = {
+        "brokers": options.brokers,
+        "sasl": options.kafka_sasl,
+        "tls": tls,
+        "overrides": overrides,
+        "heap": options.kafka_heap,
+    }
     return stack.kafka_settings({key: value for key, value in named.items() if value is not None})
 
 
 def _zookeeper(options: argparse.Namespace) -> ZookeeperSettings | None:
-    return ZookeeperSettings(dict(_pair(item) for item in options.zookeeper)) if options.zookeeper else None
+    if not options.zookeeper and not options.tls:
+        return None
+    return ZookeeperSettings(dict(_pair(item) for item in options.zookeeper or ()), options.tls)
+
+
+def _files(text: str) -> tuple[str, str, str]:
+    ca, certificate, key = (str(Path(name).resolve()) for name in text.split(","))
+    return ca, certificate, key
 
 
 def _pair(item: str) -> tuple[str, str]:

@@ -171,6 +171,14 @@ def test_the_clients_certificate_is_its_account(guarded: KafkaServer, papers: Pa
         assert "tls.cert" in found.remedy
 
 
+@pytest.mark.parametrize("name", ["no-such-file", "own.key"])
+def test_files_that_are_none(guarded: KafkaServer, papers: Papers, name: str) -> None:
+    settings = {"security_protocol": "ssl", "tls": {"ca": papers.own.ca.with_name(name)}}
+    for found in _findings(_properties(guarded.tls["own"], Path("/"), **settings)):
+        assert (found.code, found.kind) == ("kafka-settings", "operator")
+        assert "ssl.ca.location" in found.what
+
+
 # ------------------------------------------------------------------------------------------------ SASL over TLS
 
 
@@ -186,9 +194,9 @@ def test_user_and_password(
         _publishes(Place(guarded.bootstrap, config=config))
         assert all(bytes(said).startswith(HANDSHAKE) and user.encode() not in said for said in wire.said)
     wrong = _sasl(guarded.tls["own-sasl"], tmp_path, papers.own, mechanism, (user, "not-the-password"))
-    for found in _findings(wrong):
-        assert (found.code, found.kind) == ("kafka-credentials", "operator")
-        assert "not-the-password" not in str(found)
+    found = refusal(lambda: _ask(wrong))
+    assert (found.code, found.kind) == ("kafka-credentials", "operator")
+    assert "not-the-password" not in str(found)
     del admin
 
 

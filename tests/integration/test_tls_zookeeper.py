@@ -13,6 +13,7 @@ from kazoo.security import ACL, Id, Permissions, make_digest_acl
 
 from cdcd.config.network import parse_endpoint
 from cdcd.config.secrets import Credentials
+from cdcd.config.settings import load_settings
 from cdcd.config.zookeeper import ZooKeeper
 from cdcd.errors import Finding
 from cdcd.fleet import paths
@@ -245,8 +246,9 @@ def _keeps_out(stranger: KazooClient, path: str, chroot: str) -> None:
 
 def test_another_account_is_told_so(make_fleet: MakeFleet, server: ZookeeperServer, papers: Papers) -> None:
     fleet = _fleet(make_fleet, server, papers.own)
-    fleet.start("a")
-    until(_said(fleet, "a", "server.registered"), "it is part of the fleet")
+    settings = load_settings(fleet.write_settings("a"))
+    with _opened(settings.ensemble(), Credentials.of(settings.credentials_dir)) as session:
+        ensure_tree(session, fleet.cluster)
     write_credential(fleet.folder / "b", "fleet", ("cdcd", "not-the-password"), "127.0.0.1")
     daemon = fleet.start("b")
     assert daemon.wait(30) == 1

@@ -124,3 +124,37 @@ def test_what_hangs_is_left_behind() -> None:
     release.set()
     assert within(5, release.wait)
     assert not within(5, lambda: 1 // 0)
+
+
+ALERT = "ssl://b:9093/1: Receive failed: error:0A000416:SSL routines::ssl/tls alert {}: SSL alert number {} (after 1ms)"
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "kind"),
+    [
+        (ALERT.format("certificate unknown", 46), "kafka-tls", "operator"),
+        (ALERT.format("certificate required", 116), "kafka-tls", "operator"),
+        (ALERT.format("internal error", 80), "kafka-unreachable", "retry"),
+        (ALERT.format("handshake failure", 40), "kafka-unreachable", "retry"),
+        ("ssl://b:9093/1: SSL handshake failed: Disconnected: closed by peer", "kafka-no-tls", "retry"),
+    ],
+)
+def test_what_librdkafka_takes_for_a_broken_connection(said: str, code: str, kind: str) -> None:
+    trouble = Trouble()
+    for _ in range(3):
+        trouble(KafkaError(KafkaError._TRANSPORT, said))
+    found = explained(KafkaError(KafkaError._TIMED_OUT), trouble, SUBJECT).finding
+    assert (found.code, found.kind) == (code, kind)
+    assert said in found.what
+
+
+def test_a_broker_that_does_not_answer_any_more_is_not_asked_for_long() -> None:
+    """Why its certificate was refused stays unknown then."""
+    trouble = Trouble()
+    for _ in range(3):
+        trouble(
+            KafkaError(KafkaError._SSL, "ssl://127.0.0.1:1/bootstrap: SSL handshake failed: certificate verify failed")
+        )
+    found = explained(KafkaError(KafkaError._TIMED_OUT), trouble, SUBJECT).finding
+    assert (found.code, found.kind) == ("kafka-tls", "operator")
+    assert "certificate verify failed" in found.what
