@@ -40,7 +40,7 @@ from deploy.rig.process import LAUNCH, plain_environment, until
 from deploy.rig.topics import read_records, topics_like
 from deploy.rig.worker import write_credential
 from tests.canaries import Canary, leaks
-from tests.certificates import certificate
+from tests.certificates import Authority
 from tests.locks import ROOT
 from tests.servers import KafkaFactory, KafkaServer, MysqlServer, ZookeeperServer
 
@@ -177,7 +177,7 @@ def write_credentials(scene: Scene) -> None:
     for name, text in broken.items():
         (folder / name).touch(0o600)
         (folder / name).write_text(text)
-    client = certificate(scene.folder / "inputs", "client")
+    client = Authority(scene.folder / "inputs").sign("client", "client")
     for name, path in (("authority", scene.mysql.ca), ("client-cert", client.cert), ("client-key", client.key)):
         (folder / name).touch(0o600)
         (folder / name).write_bytes(path.read_bytes())

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cdcd.config.definition import Definition, definition_schema, load_definition, to_canonical_json
 from cdcd.config.network import Endpoint
 from cdcd.config.start import StartFile, StartGtidSet, StartTime, parse_start
 from cdcd.errors import InvalidConfig, Problem
+from tests.console import fenced
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
@@ -248,6 +250,12 @@ def test_a_start_in_one_word(text: str, expected: object) -> None:
 def test_what_is_no_start_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"must|has no time zone"):
         parse_start(text)
+
+
+def test_the_source_of_the_page_on_security() -> None:
+    (text,) = fenced("docs/security.md", "yaml")
+    tls = load(**yaml.safe_load(text)).source.effective_tls("mysql-a.example.net")
+    assert (tls.mode, tls.ca, tls.cert, tls.key) == ("verify-identity", "mysql-ca.pem", "cdcd.pem", "cdcd.key")
 
 
 def test_tls_of_a_host_where_nothing_is_said() -> None:

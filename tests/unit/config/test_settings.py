@@ -12,6 +12,7 @@ from cdcd.config.kafka_cluster import KafkaCluster, client_properties
 from cdcd.config.secrets import Credentials
 from cdcd.config.settings import Settings, effective_settings, load_settings
 from cdcd.errors import FindingError, InvalidConfig
+from tests.console import fenced
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "cdcd.toml"
 
@@ -167,6 +168,14 @@ def test_the_example_is_right() -> None:
     assert settings.kafka["default"].effective_security_protocol == "sasl_ssl"
     assert set(settings.model_fields_set) | {"server_id"} == set(Settings.model_fields)
     assert settings.kafka["default"].model_fields_set == set(KafkaCluster.model_fields)
+
+
+def test_the_settings_of_the_page_on_security(tmp_path: Path) -> None:
+    (text,) = fenced("docs/security.md", "toml")
+    settings = load_settings(toml(tmp_path, text))
+    assert [each.effective_security_protocol for each in settings.kafka.values()] == ["sasl_ssl", "ssl"]
+    assert settings.ensemble().effective_encryption == "tls"
+    assert settings.ensemble().auth
 
 
 def test_a_cluster_that_the_server_does_not_know_is_a_finding(tmp_path: Path) -> None:
