@@ -212,7 +212,7 @@ def test_a_newcomers_path(
     place = Place(tmp_path, shop, broker)
     settings = " --config /etc/cdcd/cdcd.toml"  # the machine's own /etc is left alone
     place.replaced = {each: each + settings for each in (RUN, "cdcd check-config")} | place.replaced
-    took = {}
+    took: dict[str, float] = {}
     readers.append(reader := place.reader({"CDCD_SERVER_ID": "db-1", "HOME": str(Path.home())}, long=True))
     began = time.monotonic()
     follow_the_quickstart(place, reader, lambda: took.update(clone_and_install=round(time.monotonic() - began, 1)))
