@@ -8,6 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema, mode
 from cdcd.config.network import parse_endpoint
 from cdcd.config.problems import broken_rule
 
+NO_PASSPHRASE = ""
+"""For private keys: where one is asked for, the key is refused. Without it OpenSSL would ask on the terminal, and wait."""
+
 
 class Section(BaseModel):
     """A section of the settings: as strict as a definition's, but text is converted: the environment is text."""

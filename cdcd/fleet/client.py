@@ -13,6 +13,7 @@ from kazoo.retry import KazooRetry
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
 from cdcd.config.secrets import Credentials, Login
+from cdcd.config.section import NO_PASSPHRASE
 from cdcd.config.zookeeper import ZooKeeper, ZooKeeperTls
 from cdcd.fleet.trouble import sasl_missing, tls_files
 from cdcd.observe.repeats import Repeats, told_again
@@ -46,6 +47,7 @@ def make_client(
         ca=None if tls.ca is None else str(tls.ca),
         certfile=None if tls.cert is None else str(tls.cert),
         keyfile=None if tls.key is None else str(tls.key),
+        keyfile_password=NO_PASSPHRASE,
         check_hostname=True,
     )
 
@@ -55,7 +57,7 @@ def _check_files(tls: ZooKeeperTls) -> None:
     try:
         context = ssl.create_default_context(cafile=tls.ca)
         if tls.cert is not None:
-            context.load_cert_chain(tls.cert, tls.key)
+            context.load_cert_chain(tls.cert, tls.key, NO_PASSPHRASE)
     except OSError as error:
         raise tls_files(tls, error) from error
 

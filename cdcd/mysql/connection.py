@@ -15,6 +15,7 @@ from pymysql.connections import Connection as ClientConnection
 from pymysql.cursors import Cursor
 
 from cdcd.config.network import is_loopback
+from cdcd.config.section import NO_PASSPHRASE
 from cdcd.errors import FindingError
 from cdcd.mysql.findings import source_finding, tls_files_finding
 
@@ -82,7 +83,7 @@ def tls_context(tls: Tls) -> ssl.SSLContext | None:
     # Python 3.13 sets it by default; the certificates that MySQL makes for itself lack the extensions it asks for.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if tls.cert is not None:
-        context.load_cert_chain(tls.cert, tls.key)
+        context.load_cert_chain(tls.cert, tls.key, NO_PASSPHRASE)
     return context
 
 

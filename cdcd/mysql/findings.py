@@ -101,7 +101,12 @@ def source_finding(source: str, user: str, error: Exception) -> Finding:
 
 def tls_files_finding(source: str, names: str, error: OSError) -> Finding:
     what = f"the TLS files for MySQL at {source} ({names}) cannot be used: {error.strerror or error}"
-    return Finding("tls-files", "operator", what, "Name readable files in PEM form, the key that of the certificate")
+    return Finding(
+        "tls-files",
+        "operator",
+        what,
+        "Name readable files in PEM form, the key that of the certificate and without a passphrase",
+    )
 
 
 def rights_finding(what: str, user: str) -> Finding:

@@ -79,6 +79,8 @@ class StatusServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
+    """With the usual 5 whoever comes in a crowd waits for a second, until his system tries again."""
 
     def __init__(self, host: str, port: int, pages: Pages) -> None:
         self._deadlines: dict[socket.socket, float] = {}

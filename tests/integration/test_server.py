@@ -1,10 +1,13 @@
 """`cdcd run` on a real ZooKeeper: registration, sessions, signals, what it shows; the instances are in test_server_workers.py."""
 
 import json
+import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +67,22 @@ def test_what_it_shows(fleet: Fleet) -> None:
     assert metrics["cdcd_zookeeper_open"] == 1
     assert metrics["cdcd_zookeeper_session_losses_total"] == 0
     assert metrics['cdcd_server_instances{role="owner"}'] == 0
+
+
+def test_a_crowd_that_asks_for_nothing_does_not_hold_it_up(fleet: Fleet) -> None:
+    server = up(fleet)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", server.port), 5)
+    with ExitStack() as crowd:
+        for _ in range(300):
+            client = crowd.enter_context(socket.create_connection(("127.0.0.1", server.port), 5))
+            with suppress(ConnectionResetError):
+                client.sendall(b"GET /sta")
+        assert server.get("/livez") == "ok\n"
+        assert server.metrics()["cdcd_zookeeper_connected"] == 1
+        threads = re.findall(r"Threads:\t(\d+)", Path(f"/proc/{server.pid}/status").read_text())
+        assert int(threads[0]) < 32 + 30, "32 connections, and what it has anyway"
+        assert fleet.tree.node("/servers/a")
 
 
 def test_a_second_signal_ends_it_at_once(fleet: Fleet) -> None:
