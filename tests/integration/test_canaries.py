@@ -177,7 +177,7 @@ def write_credentials(scene: Scene) -> None:
     for name, text in broken.items():
         (folder / name).touch(0o600)
         (folder / name).write_text(text)
-    client = Authority(scene.folder / "inputs").sign("client", "client")
+    client = Authority(scene.folder / "inputs").sign(USER, "client")
     for name, path in (("authority", scene.mysql.ca), ("client-cert", client.cert), ("client-key", client.key)):
         (folder / name).touch(0o600)
         (folder / name).write_bytes(path.read_bytes())
@@ -323,7 +323,7 @@ def misplace(scene: Scene, server: Server, tree: KazooClient) -> None:
 
 
 def run_alone(scene: Scene) -> None:
-    """`cdcd run --standalone`, `tail` and `decode`, well and badly."""
+    """`cdcd run --standalone` and `cdcd tail`, well and badly."""
     tables = {"include": [f"{scene.database}_sound.t"]}
     sound = scene.write(scene.definition("alone", tables=tables) | {"start": "earliest"})
     denied = scene.write(scene.definition("denied-alone", source={"credential": "mysql-wrong"}))

@@ -10,11 +10,11 @@ from cdcd.config.zookeeper import ZooKeeper
 from cdcd.errors import FindingError
 from cdcd.fleet.client import ClientLog, make_client
 from cdcd.mysql.connection import Endpoint, Tls, client_settings
-from tests.certificates import certificate
+from tests.certificates import Authority
 
 
 def test_nobody_is_asked_for_a_passphrase(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    made = certificate(tmp_path, "db")
+    made = Authority(tmp_path).sign("u", "db")
     key = serialization.load_pem_private_key(made.key.read_bytes(), None)
     pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     made.key.write_bytes(key.private_bytes(pem, form, serialization.BestAvailableEncryption(b"kAnArIe")))
@@ -25,5 +25,5 @@ def test_nobody_is_asked_for_a_passphrase(tmp_path: Path, capfd: pytest.CaptureF
     ensemble = ZooKeeper.model_validate({"hosts": ["zk:2281"], "encryption": "tls", "tls": tls})
     with pytest.raises(FindingError) as refused:
         make_client(ensemble, Credentials(None), ClientLog("test"))
-    assert refused.value.finding.code == "zookeeper-tls"
+    assert refused.value.finding.code == "zookeeper-tls-files"
     assert capfd.readouterr() == ("", "")
