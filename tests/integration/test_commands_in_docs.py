@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from deploy.rig.process import free_port, until
 from deploy.rig.topics import read_committed, topics_like
-from tests.console import Command, Reader, fenced
+from tests.console import Command, Reader, fenced, missing
 from tests.instances import Figures
 from tests.monitoring import ROOT
 from tests.servers import KafkaServer, MysqlFactory, MysqlServer, ZookeeperFactory
@@ -383,6 +383,14 @@ def test_the_settings_of_an_installation(
     readers.append(reader := Place(tmp_path, shop, broker).reader())
     reader.write("etc/cdcd/cdcd.toml", (ROOT / "docs/examples/cdcd.toml").read_text())
     reader.play("docs/install.md")
+
+
+def test_what_a_shown_line_stands_for() -> None:
+    printed = "orders  running  cdc-1  0s\nafter 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-97"
+    assert missing(("orders running cdc-2 1.5s", "after d1d84fdf-…:1-5"), printed) is None
+    assert missing(("orders running … 1s",), printed) is None
+    assert missing(("orders parked cdc-1 0s",), printed)
+    assert missing(("after …", "orders …"), printed) == "orders …"
 
 
 def test_every_page_with_commands_is_played() -> None:
