@@ -29,6 +29,7 @@ project_copyright = "the authors of cdcd"
 extensions = ["myst_parser"]
 root_doc = "README"
 include_patterns = ["README.md"]
+exclude_patterns = [".git", ".venv", "build"]  # not looked through for pages
 html_theme = "furo"
 html_copy_source = False
 html_show_sphinx = False
