@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -35,6 +35,7 @@ from confluent_kafka.admin import (
 )
 from kazoo.client import KazooClient
 
+from cdcd.cli.cdcctl import main as cdcctl
 from deploy.rig.fleet import Server
 from deploy.rig.process import LAUNCH, plain_environment, until
 from deploy.rig.topics import read_records, topics_like
@@ -117,6 +118,13 @@ class Scene:
 
     def ctl(self, *command: str) -> "subprocess.CompletedProcess[bytes]":
         return self.run(f"cdcctl {' '.join(command)}", "cdcctl", *command, "--config", str(self.settings))
+
+    def look(self, *command: str) -> None:
+        """A verb that only reads, in this process: that is quicker, and it says the same."""
+        done = CliRunner().invoke(cdcctl, [*command, "--config", str(self.settings)])
+        self.traces[f"cdcctl {' '.join(command)}"] = (
+            done.stdout_bytes + done.stderr_bytes + repr(done.exception).encode()
+        )
 
     def definition(self, name: str, **sections: Mapping[str, Any]) -> dict[str, Any]:
         """Of a table of that name, in a database of its own: a statement in the binlog may be about any table of its database."""
@@ -300,7 +308,7 @@ def misplace(scene: Scene, server: Server, tree: KazooClient) -> None:
         scene.write_settings(more)
         server.signal(signal.SIGHUP)
         until(lambda b=before: b"settings.refused" in server.out.read_bytes()[b:], f"settings {name} are refused")  # type: ignore[misc]
-        scene.run(f"check-config, {name}", "cdcd", "check-config", "--config", str(scene.settings))
+    scene.run("wrong settings", "cdcd", "check-config", "--config", str(scene.settings))
     environment = {"CDCD_KAFKA__DEFAULT__SASL": f"{{password: {WORD}"}
     scene.run("environment", "cdcd", "check-config", "--config", str(scene.write_settings()), **environment)
     sources: tuple[dict[str, Any], ...] = (
@@ -318,7 +326,6 @@ def misplace(scene: Scene, server: Server, tree: KazooClient) -> None:
     given = [part for file in files for part in ("-f", file)]
     for verb in (("apply", *given), ("preflight", *given)):
         assert scene.ctl(*verb).returncode == 5
-    scene.run("validate", "cdcctl", "validate", *given)
     until(lambda: server.out.read_bytes().count(b'"definition.invalid"') >= len(sources), "all get a verdict")
 
 
@@ -341,11 +348,11 @@ def run_alone(scene: Scene) -> None:
 def ask_everything(scene: Scene) -> None:
     verbs = [("get",), ("get", "servers"), ("describe", "server", "a"), ("events",), ("plan",), ("top",),
              ("position", "get", "sound"), *(("describe", name) for name in ("denied", "huge", "misplaced-0"))]  # fmt: skip
-    commands = [(*verb, "-o", "json") for verb in verbs]
-    commands += [("describe", "misplaced-0", "-o", "yaml"), ("describe", "huge"), ("get", "-o", "wide")]
-    commands += [("preflight", name, "-o", "json") for name in ("sound", "denied", "broker-denied", "cut-off")]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda command: scene.ctl(*command), commands))
+    for verb in verbs:
+        for style in ("json", "yaml", "table"):
+            scene.look(*verb, "-o", style)
+    scene.ctl("preflight", "denied", "broker-denied", "cut-off", "-o", "json")
+    assert scene.ctl("preflight", "sound", "-o", "json").returncode == 0, "the rights of docs/security.md are enough"
     for style in ("text", "json"):
         scene.run(f"check-config {style}", "cdcd", "check-config", "--config", str(scene.settings), "-o", style)
 
