@@ -68,6 +68,6 @@ def _processor(pids: set[int]) -> float:
 
 
 def _proportional_mb(pid: int) -> float:
-    """Pss of proc(5): pages that several processes share are counted in parts."""
+    """Pss of proc(5): pages that several processes share are counted in parts. Of cdcd's processes only root is told."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024

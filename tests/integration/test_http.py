@@ -17,6 +17,8 @@ from cdcd.server import http as http_side
 from cdcd.server.http import Pages, StatusServer
 from tests.waiting import until
 
+pytestmark = pytest.mark.must_show("6.5")
+
 
 class Process:
     """What the pages show, to be changed by a test."""

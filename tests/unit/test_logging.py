@@ -169,8 +169,9 @@ def test_readable_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as stream, Logs(stream):
         structlog.get_logger().info("instance.acquired", reason="the lock was free", sql="\x1b[2J\x9b\u202e")
+        local = "hunter" + str(2)
         try:
-            fail("what went wrong")
+            fail("what went wrong" + local[:0])
         except ValueError:
             structlog.get_logger().exception("defect")
     text = os.read(ours, 10_000).decode()
@@ -178,6 +179,7 @@ def test_readable_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "instance.acquired" in text
     assert "reason='the lock was free'" in text
     assert "ValueError: what went wrong" in text
+    assert "hunter2" not in text, "no values of local variables"
     assert "{" not in text
     assert "Remove" not in text, "structlog has nothing to complain of"
     assert "\x9b" not in text
