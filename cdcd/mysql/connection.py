@@ -22,10 +22,8 @@ from cdcd.mysql.findings import source_finding, tls_files_finding
 TlsMode = Literal["verify-identity", "verify-ca", "disabled"]
 Row = tuple[Any, ...]
 
-IN_CLEAR = ("mysql_clear_password", "dialog")
-"""Authentication plugins that send the password as it is."""
-WEAK = "mysql_old_password"
-"""Of MySQL before 4.1: what it sends betrays the password."""
+BETRAYING = ("mysql_clear_password", "dialog", "mysql_old_password")
+"""Authentication plugins that send the password as it is, or in the form of MySQL 4.0, from which it can be found."""
 _PLUGIN_ERROR = 2061
 """CR_AUTH_PLUGIN_ERR of the client error reference."""
 
@@ -88,8 +86,9 @@ def tls_context(tls: Tls) -> ssl.SSLContext | None:
 
 
 class _Refused:
-    """To PyMySQL the implementation of an authentication plugin. A server that asks for it gets nothing: it may be
-    somebody else's, in place of the real one on a network without TLS.
+    """To PyMySQL the implementation of an authentication plugin.
+
+    A server that asks for it gets nothing: without TLS it may be somebody else's, in place of the real one.
     """
 
     def __init__(self, client: object) -> None:
@@ -98,8 +97,7 @@ class _Refused:
     def authenticate(self, packet: object) -> NoReturn:
         del packet
         raise pymysql.err.OperationalError(
-            _PLUGIN_ERROR,
-            "it asks for the password in clear text, which is not sent without TLS, or in a form that betrays it",
+            _PLUGIN_ERROR, "send the password in clear text, or in a form that betrays it: it is not sent without TLS"
         )
 
 
@@ -121,7 +119,7 @@ def client_settings(endpoint: Endpoint, query_seconds: float = QUERY_SECONDS) ->
         "connect_timeout": CONNECT_SECONDS,
         "read_timeout": query_seconds,
         "write_timeout": query_seconds,
-        "auth_plugin_map": dict.fromkeys((WEAK, *(IN_CLEAR if context is None else ())), _Refused),
+        "auth_plugin_map": dict.fromkeys(BETRAYING if context is None else (), _Refused),
         **({"ssl_disabled": True} if context is None else {"ssl": context}),
     }
 
