@@ -74,7 +74,8 @@ class Collector:
             return
         line = self.lines.setdefault(item, {"item": item, "passed": True, "tests": 0, "seconds": 0.0, "figures": []})
         if report.skipped:
-            line.setdefault("skipped", []).append(f"{report.nodeid}: {report.longreprtext}")
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+            line.setdefault("skipped", []).append(f"{report.nodeid}: {reason}")
             return
         line["tests"] += 1
         line["passed"] = line["passed"] and report.passed
