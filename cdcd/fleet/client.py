@@ -30,7 +30,8 @@ def make_client(
     FindingError (operator) where the credential is missing or may not be sent there, or a certificate cannot be used.
     """
     auth, tls = ensemble.auth, ensemble.tls
-    _check_files(tls)
+    if ensemble.effective_encryption == "tls":
+        _check_files(tls)
     login = _login(ensemble, credentials)
     digest = [("digest", f"{login.user}:{login.password}")] if auth and login and auth.scheme == "digest" else None
     return KazooClient(
@@ -55,7 +56,9 @@ def make_client(
 def _check_files(tls: ZooKeeperTls) -> None:
     """Kazoo reads them with each connection, and takes a wrong one for a server that is away."""
     try:
-        context = ssl.create_default_context(cafile=tls.ca)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if tls.ca is not None:
+            context.load_verify_locations(tls.ca)
         if tls.cert is not None:
             context.load_cert_chain(tls.cert, tls.key, NO_PASSPHRASE)
     except OSError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
-from kazoo.security import CREATOR_ALL_ACL
+from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
 from cdcd.config.secrets import Credentials
 from cdcd.config.zookeeper import ZooKeeper, ZooKeeperAuth
@@ -73,6 +73,16 @@ def test_a_tree_that_everybody_may_change(zookeeper_server: ZookeeperFactory, tm
     (tmp_path / "cdcd").write_text("{user: cdcd, password: secret, hosts: ['*']}")
     (tmp_path / "cdcd").chmod(0o600)
     closed = ensemble.model_copy(update={"auth": ZooKeeperAuth(scheme="digest", credential="cdcd")})
+    assert findings(closed, tmp_path) == {}
+    node = f"{ensemble.chroot}{paths.definition('orders')}"  # everybody's, in a tree that is not
+    client = KazooClient(",".join(ensemble.hosts), auth_data=[("digest", "cdcd:secret")])
+    client.start()
+    client.create(node, b"{}", acl=OPEN_ACL_UNSAFE)
+    client.stop()
+    client.close()
+    provoked = findings(closed, tmp_path)["zookeeper-open"]
+    assert f"everybody may change {node}:" in provoked.what
+    give(ensemble, provoked.fix)
     assert findings(closed, tmp_path) == {}
     figures({"system": "zookeeper", "provoked and mended": ["zookeeper-open"]})
 

@@ -46,7 +46,7 @@ MECHANISMS = {"SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256, "SCRAM-SHA-512": Sc
 @pytest.fixture(scope="module")
 def admin(guarded: KafkaServer) -> AdminClient:
     """With all rights. There are accounts for SCRAM: `writer` may do everything, `nobody` nothing."""
-    made = AdminClient({"bootstrap.servers": guarded.bootstrap})
+    made = AdminClient({"bootstrap.servers": guarded.bootstrap, "log_level": 0})
     for mechanism in MECHANISMS.values():  # a request may name an account only once
         secret = ScramCredentialInfo(mechanism, 4096)
         accounts: list[UserScramCredentialAlteration] = [
