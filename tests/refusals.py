@@ -11,7 +11,7 @@ import pytest
 from cdcd.errors import Finding, FindingError
 from deploy.rig.load import create_tables
 from deploy.rig.process import plain_environment, until
-from deploy.rig.topics import read_committed, topics_like
+from deploy.rig.topics import OpenTransaction, read_committed, topics_like
 from deploy.rig.worker import Instance, Worker
 
 CDCCTL = (sys.executable, "-c", "from cdcd.cli.cdcctl import run; run()")
@@ -55,10 +55,16 @@ def publishes(instance: Instance, bootstrap: str) -> None:
     topic = instance.topic.format(database=instance.database, table="item")
 
     def read() -> bool:
-        found = read_committed(bootstrap, topics_like(bootstrap, topic))
+        try:
+            found = list(read_committed(bootstrap, topics_like(bootstrap, topic)))
+        except OpenTransaction:
+            return False
         return any(note.encode() in record.value for record in found)
 
-    until(read, f"the row {note} is published", every=0.2)
+    try:
+        until(read, f"the row {note} is published", every=0.2)
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}\n{instance.workers[-1].said()}") from None
 
 
 def ran(*command: str, **environment: str) -> "subprocess.CompletedProcess[str]":

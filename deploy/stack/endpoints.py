@@ -21,7 +21,7 @@ class MysqlEndpoint:
     bin_dir: Path
     """Holds the server's own `mysql`, `mysqlbinlog`, `mysqladmin` and `mysqldump`; mysql-5.6 comes without them."""
     ca: Path
-    """Certificate of the authority that signed the server's own certificate (which names no host); only MySQL 9.7 has one."""
+    """Certificate of the authority that signed the server's: the one that was given, or its own, which names no host; of the others only MySQL 9.7 has one."""
     host: str = LOOPBACK
     user: str = USER
     password: str = PASSWORD

@@ -15,6 +15,7 @@ from deploy.stack.mysql_flavours import Mysql56, Mysql97
 from deploy.stack.service import Say, Service
 
 NEWEST = Mysql97.name
+SSL_CA = "--ssl-ca="
 FLAVOURS: dict[str, Flavour] = {
     flavour.name: flavour
     for flavour in (
@@ -115,13 +116,14 @@ class Mysql(Service):
 
     def endpoint(self) -> MysqlEndpoint:
         data = self.folder / "data"
+        named = [option.removeprefix(SSL_CA) for option in self.settings.options if option.startswith(SSL_CA)]
         return MysqlEndpoint(
             flavour=self.settings.flavour,
             port=self._port(),
             data_dir=data,
             binlog_dir=self.folder / "binlog",
             bin_dir=self._root / "bin",
-            ca=data / "ca.pem",
+            ca=Path(named[-1]) if named else data / "ca.pem",
         )
 
     def settings_changed(self) -> bool:
