@@ -47,9 +47,9 @@ def run(  # noqa: PLR0917 - click's: an argument for each option
 
     \b
     Examples:
-        cdcd run --config cdcd.toml                        a server of a fleet
-        cdcd run --config cdcd.toml --server-id cdc-2      a second one on the same machine
-        cdcd run --standalone orders.yaml                  one instance, without ZooKeeper
+        cdcd run --config cdcd.toml                                     a server of a fleet
+        cdcd run --config cdcd.toml --server-id cdc-2 --http-port 9465  a second one on the same machine
+        cdcd run --standalone orders.yaml                               one instance, without ZooKeeper
 
     \b
     Signals: SIGTERM or SIGINT stops. A server of a fleet first hands over what it runs to other servers, for at most

@@ -76,13 +76,21 @@ def _columns(columns: tuple[str, ...]) -> tuple[str, ...]:
     return columns
 
 
+def _kind_of_partitioning(value: object) -> str | None:
+    """Another word gets the message that names all three kinds."""
+    if isinstance(value, list | tuple):
+        return "<columns>"
+    known = {"primary_key", "table"} | LATER_VALUES["sink.partition_by"]
+    return "<word>" if isinstance(value, str) and value in known else None
+
+
 PartitionBy: TypeAlias = Annotated[
     Annotated[Literal["primary_key", "table"], Tag("<word>")]
     | Annotated[
         tuple[str, ...], Field(strict=False, max_length=64), NOT_EMPTY, AfterValidator(_columns), Tag("<columns>")
     ],
     Discriminator(
-        lambda value: "<columns>" if isinstance(value, list | tuple) else "<word>" if isinstance(value, str) else None,
+        _kind_of_partitioning,
         custom_error_type="partition_by",
         custom_error_message="must be primary_key, table or a list of columns",
     ),

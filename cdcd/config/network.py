@@ -51,7 +51,8 @@ def check_host(host: str) -> str:
         try:
             ipaddress.IPv6Address(host)
         except ValueError:
-            raise ValueError(f"`{shown(host)}` is not an IPv6 address; host and port go apart as host:port") from None
+            wrong = "is not an IPv6 address" if host.count(":") > 1 else "is host and port; the port stands in `port`"
+            raise ValueError(f"`{shown(host)}` {wrong}") from None
     elif len(host) > _LONGEST_HOST or not _HOST.fullmatch(host):
         raise ValueError(f"`{shown(host)}` is not a host name or IP address")
     return host

@@ -25,6 +25,8 @@ MAX_RULE_CHARACTERS = 1000
 _REGEX_MEMORY = 1 << 20
 _CACHED_TABLES = 1 << 15
 _PREFIX_BYTES = 256  # a database name is at most 64 characters of 3 bytes
+_OF_EXPRESSIONS = frozenset("\\()|,")
+"""Hardly in a name, but in canal's filters: read as a glob such a one would be valid, and match nothing."""
 _GLOB_PIECE = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
 
 
@@ -65,6 +67,11 @@ def check_rule(rule: str) -> str:
         _regex(rule)
     elif not _globs(rule):
         raise ValueError("must be a glob on database.table, such as shop.* or crm.customer_?, or regex:<expression>")
+    elif found := _OF_EXPRESSIONS.intersection(_GLOB_PIECE.findall(rule)):
+        raise ValueError(
+            f"looks like a regular expression or several rules in one: write each rule by itself, as a glob such as shop.* "
+            f"or as regex:<expression>; `{min(found)}` in a name is written [{min(found)}]"
+        )
     return rule
 
 

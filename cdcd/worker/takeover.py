@@ -52,6 +52,8 @@ class Held:
     end: End | None
     clock_offset: float
     """Seconds by which the source's clock is ahead of ours."""
+    stored: bool
+    """It goes on at a stored position: `start` does not count."""
 
 
 class Runs(Protocol):
@@ -155,6 +157,7 @@ class TakeOver:
         endpoint, status = self._source.choose(position)
         if self._until_end and self._ends_on != status.server_uuid:  # a place in another server's binlog means nothing
             self._end, self._ends_on = End(status.file, status.offset), status.server_uuid
+        stored = position is not None
         position = position or self._start(ordered, endpoint, status)
         continues = newest is not None and not ordered
         goes_on = continues and position.server_uuid == status.server_uuid
@@ -168,6 +171,7 @@ class TakeOver:
             partitions={} if record is None else dict(record.partitions),
             end=self._end,
             clock_offset=status.clock_offset,
+            stored=stored,
         )
         old = None if record is None else record.position
         self._memory.resume(held.partitions, old, status.server_uuid, continues=continues)
@@ -202,7 +206,8 @@ class TakeOver:
             self._stop.wakes(held.dump.stop, held.dump.wake)
             held.dump.begin(held.request)
             position = held.tracker.position
-            running(held.holding.epoch, f"{held.endpoint}, after {position.gtid_set or position.file}"[:300])
+            after = f"{'the stored ' if held.stored else ''}{position.gtid_set or position.file}"
+            running(held.holding.epoch, f"{held.endpoint}, after {after}"[:300])
             lag.start()
             with closing(self._pump(held)) as made:
                 return self._ended(made.run())

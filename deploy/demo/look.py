@@ -23,7 +23,7 @@ def main() -> None:
             for message in consumer.consume(1000, 1.0):
                 value = message.value()
                 if message.error() is None and isinstance(value, bytes):
-                    print(f"{message.topic()}[{message.partition()}]@{message.offset()} {value.decode()}")
+                    print(f"{message.topic()}[{message.partition()}]@{message.offset()} {value.decode()}", flush=True)
     except KeyboardInterrupt:
         pass
     finally:

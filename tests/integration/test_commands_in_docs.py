@@ -211,7 +211,9 @@ def test_a_newcomers_path(
     """From the clone to messages of own tables by the quickstart alone, then `make demo` in that clone; what each takes."""
     place = Place(tmp_path, shop, broker)
     settings = " --config /etc/cdcd/cdcd.toml"  # the machine's own /etc is left alone
-    place.replaced = {each: each + settings for each in (RUN, "cdcd check-config")} | place.replaced
+    place.replaced = {
+        each: each + settings for each in (RUN, "cdcd check-config", "cdcctl preflight -f orders.yaml")
+    } | place.replaced
     took: dict[str, float] = {}
     readers.append(reader := place.reader({"CDCD_SERVER_ID": "db-1", "HOME": str(Path.home())}, long=True))
     began = time.monotonic()

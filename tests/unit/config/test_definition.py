@@ -12,6 +12,7 @@ import yaml
 from cdcd.config.definition import Definition, definition_schema, load_definition, to_canonical_json
 from cdcd.config.network import Endpoint
 from cdcd.config.start import StartFile, StartGtidSet, StartTime, parse_start
+from cdcd.config.tables import TableFilter
 from cdcd.errors import InvalidConfig, Problem
 from tests.console import fenced
 
@@ -127,6 +128,7 @@ def test_only_these_have_no_default() -> None:
         ({"version": True}, "version", "must be 1"),
         ({"source": []}, "source", "must be a mapping"),
         ({"source": {"host": "a b"}}, "source.host", "not a host name"),
+        ({"source": {"host": "a:3307"}}, "source.host", "the port stands in `port`"),
         ({"source": {"port": 0}}, "source.port", "greater than or equal to 1"),
         ({"source": {"port": "3306"}}, "source.port", "whole number"),
         ({"source": {"hosts": ["b"]}}, "source.hosts", "stands beside `host`"),
@@ -169,6 +171,7 @@ def test_only_these_have_no_default() -> None:
         ({"placement": {"weight": True}}, "placement.weight", "must be auto or a number"),
         ({"placement": {"require": {"Zone!": "a"}}}, "placement.require.Zone!", "must be 1 to 63 characters"),
         ({"sink": {"partition_by": 3}}, "sink.partition_by", "primary_key, table or a list of columns"),
+        ({"sink": {"partition_by": "id"}}, "sink.partition_by", "primary_key, table or a list of columns"),
         ({"sink": {"partition_by": ["a", "a"]}}, "sink.partition_by", "different column names"),
         ({"sink": {"partition_by": []}}, "sink.partition_by", "must not be empty"),
         ({"sink": {"topic": "a b"}}, "sink.topic", "` ` is not allowed"),
@@ -256,6 +259,14 @@ def test_the_source_of_the_page_on_security() -> None:
     (text,) = fenced("docs/security.md", "yaml")
     tls = load(**yaml.safe_load(text)).source.effective_tls("mysql-a.example.net")
     assert (tls.mode, tls.ca, tls.cert, tls.key) == ("verify-identity", "mysql-ca.pem", "cdcd.pem", "cdcd.key")
+
+
+def test_the_instance_of_the_page_on_canal() -> None:
+    (text,) = fenced("docs/coming-from-canal.md", "yaml")
+    definition = load_definition(text)
+    tables = TableFilter(definition.tables.include, definition.tables.exclude)
+    assert [tables.matches(*name) for name in (("shop", "x"), ("crm", "b"), ("crm", "c"))] == [True, True, False]
+    assert definition.sink.create.partitions == 3
 
 
 def test_tls_of_a_host_where_nothing_is_said() -> None:

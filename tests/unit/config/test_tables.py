@@ -130,6 +130,9 @@ def test_a_long_list_of_names_is_looked_up() -> None:
         ("shop.", "glob on database.table"),
         (".orders", "glob on database.table"),
         ("a[.]b", "glob on database.table"),
+        ("shop\\..*", "looks like a regular expression"),
+        ("crm.(a|b)", "looks like a regular expression"),
+        ("shop.*,crm.a", "several rules in one"),
         ("s.t[z-a]", "not an RE2 expression"),
         ("regex:(?=x)", "not an RE2 expression"),
         ("regex:(a", "not an RE2 expression"),
@@ -142,6 +145,10 @@ def test_a_rule_that_cannot_work_is_refused(rule: str, message: str, capfd: pyte
     with pytest.raises(ValueError, match=message):
         check_rule(rule)
     assert capfd.readouterr().err == "", "RE2 must not write to stderr by itself"
+
+
+def test_characters_of_expressions_may_stand_in_brackets() -> None:
+    assert TableFilter([check_rule("s.a[,]b[(]")]).matches("s", "a,b(")
 
 
 def test_an_expression_that_explodes_elsewhere_is_linear_here() -> None:
