@@ -139,13 +139,14 @@ class TakeOver:
 
     def _fence(self) -> tuple[Holding, PositionRecord | None]:
         """After it no earlier owner can publish, and the record is the last one there will be of theirs."""
-        epoch = self._ownership.claim(self._positions.peek())
+        stored = self._positions.peek()
+        holding = Holding(self._ownership.claim(stored), self._ownership.nonce)
         self._failpoint("epoch.claimed")
+        _give_way(holding, stored)  # else one that was evicted at the source would fence its successor once
         self._ownership.confirm()
         self._sink.open()
-        holding, record = Holding(epoch, self._ownership.nonce), self._positions.read()
-        if record and record.epoch >= epoch and (record.epoch, record.nonce) != (epoch, holding.nonce):
-            raise Replaced(f"epoch {record.epoch} runs this instance, ours is {epoch}")
+        record = self._positions.read()
+        _give_way(holding, record)
         return holding, record
 
     def _claim(self, holding: Holding, newest: PositionRecord | None) -> Held:
@@ -235,6 +236,13 @@ class TakeOver:
         start = self._definition_start if request is None else start_of(request)
         with connect(endpoint) as connection:
             return resolve_start(start, connection, status, self._stop.proceed)
+
+
+def _give_way(holding: Holding, record: PositionRecord | None) -> None:
+    """Replaced if a newer holding than ours has stored a position."""
+    ours = (holding.epoch, holding.nonce)
+    if record is not None and record.epoch >= holding.epoch and (record.epoch, record.nonce) != ours:
+        raise Replaced(f"epoch {record.epoch} runs this instance, ours is {holding.epoch}")
 
 
 def _topic_lost(mirrored: PositionRecord) -> Finding:

@@ -98,6 +98,7 @@ def test_a_worker_stopped_at_any_moment_leaves_too(make_instance: MakeInstance) 
         first.signal(signal.SIGCONT)
         _left(first)
         _publishes_on(second)
+        assert second.metric("cdcd_fenced_total") == 0, "the one that left has fenced it"
         scene.close(second)
 
 

@@ -116,6 +116,8 @@ def _status(status: Status, now: float) -> Iterator[Section]:
     if status.tables:
         more = f" and {len(status.tables) - 20} more (-o json)" if len(status.tables) > 20 else ""
         said.append(("tables seen", ", ".join(status.tables[:20]) + more))
+    elif status.state == "running":
+        said.append(("tables seen", "none yet"))
     yield "Worker", said
 
 
