@@ -145,7 +145,7 @@ NAMES = (
     'quo"te',
     "it's",
     "back`tick",
-    "a`; DROP TABLE `a b`; -- ",
+    "a`; DROP TABLE `a b`; --",
     "sla\\sh",
     "dot.ted",
     "ÄÖ漢字",

@@ -15,6 +15,7 @@ import os, resource, signal, sys
 resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 {guard}
 if os.fork() == 0:
+    signal.signal(signal.{signal}, signal.SIG_DFL)  # what a shell begins in the background ignores SIGQUIT
     os.kill(os.getpid(), signal.{signal})
 _, status = os.wait()
 print(os.WTERMSIG(status), os.WCOREDUMP(status))
