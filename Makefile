@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
+# ARGS is for the target that was named, not for another one that it runs.
+MAKEOVERRIDES =
+unexport ARGS
 SHELL := /bin/bash -eu -o pipefail
 
 PYTHON = .venv/bin/python

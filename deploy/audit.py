@@ -3,7 +3,8 @@
 Clean is only what the service has answered for: pip-audit by itself passes packages over that the service does not know,
 and ends with 0. Here every package has to be answered for.
 
-Exit status: 0 clean; 1 known vulnerabilities, listed; 6 the service does not answer for all of them, so nothing is known.
+Exit status: 0 clean; 1 known vulnerabilities, listed; 2 options that pip-audit does not take; 6 the service does not answer
+for all of them, so nothing is known.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("runtime", "dev", "docs", "audit")
-CLEAN, VULNERABLE, UNKNOWN = 0, 1, 6
+CLEAN, VULNERABLE, USAGE, UNKNOWN = 0, 1, 2, 6
 NAMED = 5
 """Packages that a message names; the others are counted."""
 
@@ -50,11 +51,14 @@ def _vulnerability(package: dict[str, Any], each: dict[str, Any]) -> str:
 
 
 def audit(lock: str, options: list[str]) -> Verdict:
-    """Ask for one lock file. `options`: pip-audit's, such as another service."""
+    """Ask for one lock file. `options`: pip-audit's, such as another service. Ends the program where it does not know one."""
     file = ROOT / "requirements" / f"{lock}.lock"
     fixed = ["--require-hashes", "--disable-pip", "--progress-spinner", "off", "--format", "json", "-r", str(file)]
     command = [sys.executable, "-m", "pip_audit", *fixed, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    if done.returncode == USAGE:
+        sys.stderr.write(done.stderr)
+        sys.exit(USAGE)
     return judged(file.name, done.stdout, done.stderr)
 
 
