@@ -212,5 +212,6 @@ def test_a_restart_after_a_kill_takes_the_dead_processs_place(fleet: Fleet) -> N
     assert before is not None
     assert now is not None
     assert now.owner != before.owner
-    assert [line for line in server.log() if line["event"] == "server.succeeded"]
+    # Said after it is done, and written by a thread of its own.
+    until(lambda: [line for line in server.log() if line["event"] == "server.succeeded"], "it says so")
     assert not [line for line in server.log() if line["event"] == "server.waiting"]
