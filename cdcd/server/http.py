@@ -104,11 +104,12 @@ class _Server(ThreadingHTTPServer):
 
     def _make_room(self) -> bool:
         """Whoever asks at once, as a probe does, gets an answer however many others are silent or drip."""
-        for silent in list(self._waiting)[:1]:
-            self._forget(silent)
-            _shut(silent)
-            return True
-        return False
+        silent = next(iter(list(self._waiting)), None)  # copied: other threads take theirs out
+        if silent is None:
+            return False
+        self._forget(silent)
+        _shut(silent)
+        return True
 
     def asked(self, connection: socket.socket) -> None:
         """Its request is read: it is answered, whoever else comes."""
