@@ -1,6 +1,5 @@
 """What can be wrong with ZooKeeper: each trouble has its own finding, and none is for ever."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,23 +13,12 @@ from cdcd.config.zookeeper import ZooKeeper, ZooKeeperAuth
 from cdcd.errors import FindingError
 from cdcd.fleet import paths
 from cdcd.fleet.registry import acl_open, ensure_tree
-from cdcd.fleet.session import LARGEST_NODE, Create, Session, ZooKeeperAway
+from cdcd.fleet.session import LARGEST_NODE, Create, ZooKeeperAway
 from tests.background import Background
 from tests.proxy import Proxy
 from tests.servers import ZookeeperFactory, ZookeeperServer
+from tests.sessions import NO_CREDENTIALS, opened
 from tests.waiting import until
-
-NO_CREDENTIALS = Credentials(None)
-
-
-@contextlib.contextmanager
-def opened(ensemble: ZooKeeper, credentials: Credentials = NO_CREDENTIALS, timeout: float = 10.0) -> Iterator[Session]:
-    session = Session(ensemble, credentials, "test")
-    try:
-        session.start(timeout)
-        yield session
-    finally:
-        session.close()
 
 
 def refused(ensemble: ZooKeeper, credentials: Credentials = NO_CREDENTIALS) -> str:

@@ -18,7 +18,6 @@ from cdcd.config.zookeeper import ZooKeeper
 from cdcd.errors import Finding
 from cdcd.fleet import paths
 from cdcd.fleet.registry import acl_open, ensure_tree
-from cdcd.fleet.session import Session
 from deploy.rig.fleet import Fleet
 from deploy.rig.process import until
 from deploy.rig.worker import write_credential
@@ -27,6 +26,7 @@ from tests.fleets import MakeFleet, loaded_instance
 from tests.proxy import Proxy
 from tests.refusals import CDCCTL, ran, refusal
 from tests.servers import MysqlServer, ZookeeperFactory, ZookeeperServer
+from tests.sessions import NO_CREDENTIALS, opened
 
 pytestmark = pytest.mark.must_show("6.5")
 
@@ -35,7 +35,6 @@ HANDSHAKE = b"\x16\x03"
 LOGIN = ("cdcd", "fleet-secret")
 DIGEST = {"scheme": "digest", "credential": "fleet"}
 UNAVAILABLE = 6
-NONE = Credentials(None)
 FOLDERS_IN_USE = {"instances", "schedule", "assigned", "load", "servers", "server_ids", "scheduler", "state"}
 
 
@@ -64,21 +63,11 @@ def _tls(trusted: Certificate | None, shown: Certificate | None = None) -> dict[
     return {"encryption": "tls", "tls": files}
 
 
-@contextmanager
-def _opened(ensemble: ZooKeeper, credentials: Credentials = NONE, timeout: float = 10.0) -> Iterator[Session]:
-    session = Session(ensemble, credentials, "test")
-    try:
-        session.start(timeout)
-        yield session
-    finally:
-        session.close()
+def _finding(ensemble: ZooKeeper, credentials: Credentials = NO_CREDENTIALS, timeout: float = 10.0) -> Finding:
+    return refusal(lambda: opened(ensemble, credentials, timeout).__enter__())
 
 
-def _finding(ensemble: ZooKeeper, credentials: Credentials = NONE, timeout: float = 10.0) -> Finding:
-    return refusal(lambda: _opened(ensemble, credentials, timeout).__enter__())
-
-
-def _before_long(code: str, ensemble: ZooKeeper, credentials: Credentials = NONE) -> Finding:
+def _before_long(code: str, ensemble: ZooKeeper, credentials: Credentials = NO_CREDENTIALS) -> Finding:
     """The finding that an attempt to connect leaves; on a busy machine none may have failed by the first look."""
 
     def found() -> Finding | None:
@@ -97,7 +86,7 @@ def test_the_servers_certificate(server: ZookeeperServer, papers: Papers) -> Non
         assert at in finding.what
         return finding.code, finding.kind, finding.what
 
-    with _opened(server.ensemble(hosts=[server.secure], **_tls(papers.own))) as session:
+    with opened(server.ensemble(hosts=[server.secure], **_tls(papers.own))) as session:
         session.create("/x", b"1")
         assert session.get("/x")
     for trusted in (papers.foreign, None):
@@ -116,10 +105,10 @@ def test_the_servers_certificate(server: ZookeeperServer, papers: Papers) -> Non
 
 def test_the_clients_certificate_is_its_account(server: ZookeeperServer, papers: Papers) -> None:
     mine = server.ensemble(hosts=[server.secure], auth={"scheme": "x509"}, **_tls(papers.own, papers.own))
-    with _opened(mine) as session:
+    with opened(mine) as session:
         ensure_tree(session, "main")
         assert not acl_open(session)
-    with _opened(server.ensemble(hosts=[server.secure], chroot=mine.chroot, **_tls(papers.own))) as session:
+    with opened(server.ensemble(hosts=[server.secure], chroot=mine.chroot, **_tls(papers.own))) as session:
         assert refusal(lambda: session.get(paths.CLUSTER)).code == "zookeeper-no-rights"
     found = _before_long("zookeeper-tls", server.ensemble(hosts=[server.secure], **_tls(papers.own, papers.foreign)))
     assert found.kind == "operator"
@@ -257,7 +246,7 @@ def _keeps_out(stranger: KazooClient, path: str, chroot: str) -> None:
 def test_another_account_is_told_so(make_fleet: MakeFleet, server: ZookeeperServer, papers: Papers) -> None:
     fleet = _fleet(make_fleet, server, papers.own)
     settings = load_settings(fleet.write_settings("a"))
-    with _opened(settings.ensemble(), Credentials.of(settings.credentials_dir)) as session:
+    with opened(settings.ensemble(), Credentials.of(settings.credentials_dir)) as session:
         ensure_tree(session, fleet.cluster)
     write_credential(fleet.folder / "b", "fleet", ("cdcd", "not-the-password"), "127.0.0.1")
     daemon = fleet.start("b")
