@@ -11,6 +11,14 @@ from confluent_kafka.admin import AdminClient
 DECISION_SECONDS = 10.0
 """So long the markers of a commit may be under way; what is undecided then is a transaction that somebody left open."""
 
+_LEADER_SECONDS = 10.0
+_NO_LEADER_YET = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
+"""What a broker says, for a moment, of a topic that was made just now or of one whose leader died."""
+
 _QUIET = {"log_level": 2, "socket.timeout.ms": 10000}
 
 
@@ -104,12 +112,7 @@ def _record(message: Message) -> Record:
 
 def committed(bootstrap: str, topics: list[str]) -> int:
     """How far all partitions of `topics` together have come for a read_committed consumer."""
-    try:
-        return sum(ends(bootstrap, partitions_of(bootstrap, topics), "read_committed").values())
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
-            raise
-        return committed(bootstrap, topics)  # of a topic that was made a moment ago
+    return sum(ends(bootstrap, partitions_of(bootstrap, topics), "read_committed").values())
 
 
 def _await_decisions(bootstrap: str, places: list[TopicPartition]) -> None:
@@ -139,9 +142,17 @@ def ends(bootstrap: str, places: list[TopicPartition], isolation: str) -> dict[t
     """Ends of partitions: `read_uncommitted` the high watermark, `read_committed` the last stable offset."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "proof", "isolation.level": isolation, **_QUIET})
     try:
-        return {
-            (place.topic, place.partition): int(consumer.get_watermark_offsets(place, timeout=30)[1])
-            for place in places
-        }
+        return {(place.topic, place.partition): _end(consumer, place) for place in places}
     finally:
         consumer.close()
+
+
+def _end(consumer: Consumer, place: TopicPartition) -> int:
+    deadline = time.monotonic() + _LEADER_SECONDS
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(place, timeout=30)[1])
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
