@@ -147,7 +147,7 @@ class Operators:
 
     def open_to_all(self) -> bool:
         """Whether everybody who reaches ZooKeeper may change definitions."""
-        return any(map(self._session.open_to_all, ("/", paths.INSTANCES)))
+        return self._session.open_to_all(["/", paths.INSTANCES])
 
     def remains(self, name: str) -> list[str]:
         """What there still is of an instance that is to be stopped, in words; empty when it has stopped (rule 10)."""

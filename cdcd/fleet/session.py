@@ -7,7 +7,7 @@ calls fail at once. All methods may be called by any thread but those that call 
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
@@ -29,12 +29,13 @@ from kazoo.exceptions import (
 )
 from kazoo.handlers.threading import AsyncResult, KazooTimeoutError
 from kazoo.protocol.states import WatchedEvent, ZnodeStat
-from kazoo.security import Permissions
+from kazoo.security import ACL, Permissions
 
 from cdcd.config.secrets import Credentials
 from cdcd.config.zookeeper import ZooKeeper
 from cdcd.fleet.connection import Connection, State, boottime, close_session
 from cdcd.fleet.trouble import (
+    NoRights,
     ZooKeeperAway,
     auth_failed,
     no_rights,
@@ -84,6 +85,17 @@ class Stored:
     owner: int
     changed_at: float
     """Unix seconds, by the ensemble's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may change a node."""
+
+    path: str
+    open_to_all: bool
+    """Everybody who reaches ZooKeeper."""
+    parent: bool
+    """There are nodes below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +205,30 @@ class Session(Connection):
                     found[path] = self.get(path, changed)
         return found
 
-    def open_to_all(self, path: str) -> bool:
-        """Whether everybody who reaches ZooKeeper may change this node; a missing one is not."""
-        try:
-            acls, _ = self._ask(path, lambda client: client.get_acls_async(self._at(path)))
-        except NoNodeError:
-            return False
-        return any(acl.id.scheme == "world" and acl.perms & _CHANGING for acl in acls)
+    def access(self, paths: Iterable[str]) -> list[Access]:
+        """Of these nodes; missing ones are left out."""
+        lists = self._each(paths, lambda path: lambda client: client.get_acls_async(path))
+        return [Access(path, any(map(_lets_all_change, acls)), stat.numChildren > 0) for path, (acls, stat) in lists]
+
+    def open_to_all(self, paths: Iterable[str]) -> bool:
+        """Whether everybody who reaches ZooKeeper may change one of these nodes."""
+        return any(each.open_to_all for each in self.access(paths))
+
+    def below(self, paths: Iterable[str]) -> list[str]:
+        """Paths of the children of these nodes; a missing one has none."""
+        names = self._each(paths, lambda path: lambda client: client.get_children_async(path))
+        return [f"{path}/{name}" for path, children in names for name in sorted(children)]
+
+    def _each(
+        self, paths: Iterable[str], request: "Callable[[str], Callable[[KazooClient], AsyncResult[_Answer]]]"
+    ) -> "Iterator[tuple[str, _Answer]]":
+        """Asked for without waiting for each answer. Left out: missing nodes, and those that are somebody else's alone."""
+        asking = iter(paths)
+        while batch := list(islice(asking, PIPELINE)):
+            sent = [(path, self._send(request(self._at(path)))) for path in batch]
+            for path, answer in sent:
+                with suppress(NoNodeError, NoRights):
+                    yield path, self._await(path, answer)
 
     # ---------------------------------------------------------------- writing
 
@@ -373,3 +402,7 @@ class Session(Connection):
 
 def _stored(data: bytes, stat: ZnodeStat) -> Stored:
     return Stored(data, stat.version, stat.czxid, stat.mzxid, stat.ephemeralOwner, stat.mtime / 1000)
+
+
+def _lets_all_change(acl: ACL) -> bool:
+    return bool(acl.id.scheme == "world" and acl.perms & _CHANGING)

@@ -2,14 +2,12 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 from cdcd.config.network import Endpoint
 from cdcd.config.zookeeper import ZooKeeper
 from cdcd.fleet import paths
 from cdcd.fleet.session import Session
-from cdcd.fleet.trouble import NoRights
 
 ANSWER_SECONDS = 2.0
 """A four-letter word to a server that is starting can hang for ever."""
@@ -40,7 +38,7 @@ def survey(session: Session, ensemble: ZooKeeper) -> ZookeeperFacts:
     asked = ensemble.endpoints if ensemble.effective_encryption == "plaintext" else ()
     return ZookeeperFacts(
         chroot=ensemble.chroot,
-        open_to_all=tuple(_open_to_all(session, ensemble.chroot)),
+        open_to_all=tuple(ensemble.chroot + path for path in sorted(_open_to_all(session))),
         asked_timeout=ensemble.session_timeout,
         timeout=session.timeout,
         connection_limits={str(each): connection_limit(each) for each in asked},
@@ -49,13 +47,13 @@ def survey(session: Session, ensemble: ZooKeeper) -> ZookeeperFacts:
     )
 
 
-def _open_to_all(session: Session, chroot: str, path: str = "") -> Iterator[str]:
-    """Of the whole tree: a list that is changed later does not change those below it."""
-    with suppress(NoRights):  # somebody else's alone
-        if session.open_to_all(path):
-            yield chroot + path
-        for name in sorted(session.children(path)):
-            yield from _open_to_all(session, chroot, f"{path}/{name}")
+def _open_to_all(session: Session) -> Iterator[str]:
+    """Of the whole tree, level by level: a list that is changed later does not change those below it."""
+    level = [""]
+    while level:
+        seen = session.access(level)
+        yield from (node.path for node in seen if node.open_to_all)
+        level = session.below(node.path for node in seen if node.parent)
 
 
 def connection_limit(endpoint: Endpoint) -> int | None:
