@@ -108,6 +108,12 @@ def ensemble(zookeeper: ZookeeperServer) -> ZooKeeper:
     return zookeeper.ensemble()
 
 
+@pytest.fixture
+def lasting(ensemble: ZooKeeper) -> ZooKeeper:
+    """The same with sessions of 10 s: where none is to end by itself, however long a busy machine stands still."""
+    return ensemble.model_copy(update={"session_timeout": 10.0})
+
+
 @pytest.fixture(scope="module")
 def zookeeper_server(_module_stacks: Stacks) -> ZookeeperFactory:
     """Makes ZooKeeper servers with other settings, for tests that may also stop, freeze and wipe them; one for a module."""

@@ -13,6 +13,7 @@ import structlog
 from click.testing import CliRunner, Result
 
 from cdcd.cli.cdcctl import main
+from cdcd.cli.ctl import output
 from cdcd.cli.ctl.reach import hush
 from cdcd.config.secrets import Credentials
 from cdcd.config.zookeeper import ZooKeeper
@@ -34,6 +35,7 @@ from cdcd.fleet.nodes import (
 from cdcd.fleet.registry import ensure_tree
 from cdcd.fleet.session import Session
 from tests.background import Call
+from tests.waiting import until
 
 DEFINITION: Mapping[str, Any] = {
     "source": {"host": "mysql-a", "credential": "orders-db"},
@@ -54,6 +56,8 @@ class Play:
     ensemble: ZooKeeper
     session: Session
     loads: dict[str, Load] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    """What `cdcctl` has said while it waited."""
 
     # ---------------------------------------------------------------- the command
 
@@ -62,7 +66,7 @@ class Play:
         environment = {
             "CDCD_ZOOKEEPER__HOSTS": ",".join(self.ensemble.hosts),
             "CDCD_ZOOKEEPER__CHROOT": self.ensemble.chroot,
-            "CDCD_ZOOKEEPER__SESSION_TIMEOUT": "3s",
+            "CDCD_ZOOKEEPER__SESSION_TIMEOUT": "10s",
         }
         return CliRunner(env=environment).invoke(main, arguments, input=stdin, catch_exceptions=False)
 
@@ -72,6 +76,10 @@ class Play:
         call = Call(act)
         yield
         call.result()
+
+    def hears(self, words: str) -> None:
+        """Wait until `cdcctl` has seen, and told, what stands here now."""
+        until(lambda: any(words in each for each in self.told))
 
     # ---------------------------------------------------------------- servers
 
@@ -148,14 +156,21 @@ class Play:
 
 
 @pytest.fixture
-def play(ensemble: ZooKeeper) -> Iterator[Play]:
-    """An empty stage, in a process without log lines, as `cdcctl` is."""
+def play(ensemble: ZooKeeper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
+    """An empty stage, in a process without log lines, as `cdcctl` is. Nobody's session ends by itself."""
     before = structlog.get_config()
     hush()
-    session = Session(ensemble, Credentials(None), "play")
+    session = Session(ensemble.model_copy(update={"session_timeout": 10.0}), Credentials(None), "play")
     session.start()
     ensure_tree(session, "shop")
-    yield Play(ensemble, session)
+    made = Play(ensemble, session)
+
+    def tell(message: str) -> None:
+        output.tell(message)
+        made.told.append(message)
+
+    monkeypatch.setattr("cdcd.cli.ctl.waiting.tell", tell)
+    yield made
     session.close()
     structlog.configure(**before)
     logging.disable(logging.NOTSET)

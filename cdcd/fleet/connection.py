@@ -164,12 +164,14 @@ class Connection:
         self.advice = advice
 
     def _listen(self, told: str) -> None:
-        before, self.state = self.state, _STATES[told]
-        if self.state == "connected":
+        before, state = self.state, _STATES[told]
+        if state == "connected":
             self._identity = self._client.client_id or (0, b"")
             self._connected.set()
+            self.state = state  # last: who sees it may ask at once
             self._log.info("zookeeper.connected", reason=f"session {self.id:#x} of {self.timeout:g} s")
         else:
+            self.state = state
             self._connected.clear()
             self.breaks += 1
             self._broken_at = boottime()

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ class Server(Process):
     def signal_all(self, number: signal.Signals) -> None:
         """To the server and its workers at once; to the workers that are left where the server is gone."""
         if self.group():
-            os.killpg(self.pid, number)
+            with suppress(ProcessLookupError):  # the last of them ended meanwhile
+                os.killpg(self.pid, number)
 
     def kill_all(self) -> None:
         """`kill -9` of the server with its workers, and all gone when this returns."""
@@ -157,7 +159,7 @@ class Fleet:
         path.write_text(text)
         return path
 
-    def registered(self, *servers: str, timeout: float = 30) -> None:
+    def registered(self, *servers: str, timeout: float = 60) -> None:
         """Wait until these (all that were started if none is named) stand in the tree, and learn where they answer."""
         for server in servers or tuple(self.servers):
             process = self.servers[server]
@@ -270,7 +272,7 @@ class Fleet:
         """Ask for a move; returns at once."""
         self.tree.request(name, "move", server=to)
 
-    def moved(self, name: str, to: str, timeout: float = 30) -> float:
+    def moved(self, name: str, to: str, timeout: float = 60) -> float:
         """Wait until `to` runs it and the move is over; seconds that took."""
         began = time.monotonic()
         try:

@@ -1,7 +1,9 @@
 """A cdcd process under test: started, killed, stopped in its tracks, looked at from outside."""
 
+import http.client
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,9 +21,16 @@ LAUNCH = "import sys; from cdcd.cli.cdcd import main; sys.argv[0] = 'cdcd'; sys.
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """For a server that starts in a moment: below what the kernel and deploy/stack hand out, so that nobody takes it by chance."""
+    while True:
+        port = 10_000 + secrets.randbelow(10_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def until(question: Callable[[], Answer | None], what: str, timeout: float = 60, every: float = 0.05) -> Answer:
@@ -110,7 +119,7 @@ class Process:
                 return str(answer.read().decode())
         except urllib.error.HTTPError as error:
             return error.read().decode()
-        except OSError:
+        except (OSError, http.client.HTTPException):  # the latter when it ends amid its answer
             return None
 
     def status(self) -> dict[str, Any] | None:
@@ -144,6 +153,7 @@ class Process:
 
 
 def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_text(errors="replace").splitlines():
+    """Without the last one while it is being written."""
+    for line in path.read_text(errors="replace").split("\n")[:-1]:
         if line.startswith("{"):
             yield json.loads(line)

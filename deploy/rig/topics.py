@@ -46,20 +46,25 @@ def topics_like(bootstrap: str, prefix: str) -> list[str]:
 
 
 def partitions_of(bootstrap: str, topics: list[str]) -> list[TopicPartition]:
-    listed = AdminClient({"bootstrap.servers": bootstrap, **_QUIET}).list_topics(timeout=30).topics
-    return [TopicPartition(topic, number, 0) for topic in topics for number in sorted(listed[topic].partitions)]
+    """KeyError for a topic that there is not, nor within seconds: one that was made just now is not known to all brokers yet."""
+    client, deadline = AdminClient({"bootstrap.servers": bootstrap, **_QUIET}), time.monotonic() + _LEADER_SECONDS
+    while True:
+        listed = client.list_topics(timeout=30).topics
+        if all(topic in listed for topic in topics) or time.monotonic() > deadline:
+            return [TopicPartition(topic, number, 0) for topic in topics for number in sorted(listed[topic].partitions)]
+        time.sleep(0.05)
 
 
 def read_committed(bootstrap: str, topics: list[str], timeout: float = 120) -> Iterator[Record]:
     """All committed records of `topics`, each partition in its order.
 
-    Raises OpenTransaction when a partition's end cannot be reached because a transaction is still open,
-    TimeoutError after `timeout` seconds without the end.
+    Raises OpenTransaction when a partition's end cannot be reached because a transaction is still open, not one that
+    began meanwhile; TimeoutError after `timeout` seconds without the end.
     """
     places = partitions_of(bootstrap, topics)
-    _await_decisions(bootstrap, places)
+    decided = _await_decisions(bootstrap, places)
     yield from read_records(bootstrap, topics, "read_committed", timeout)
-    if (undecided := _undecided(bootstrap, places)) is not None:
+    if not decided and (undecided := _undecided(bootstrap, places)) is not None:
         raise OpenTransaction(undecided)
 
 
@@ -115,14 +120,18 @@ def committed(bootstrap: str, topics: list[str]) -> int:
     return sum(ends(bootstrap, partitions_of(bootstrap, topics), "read_committed").values())
 
 
-def _await_decisions(bootstrap: str, places: list[TopicPartition]) -> None:
+def _await_decisions(bootstrap: str, places: list[TopicPartition]) -> bool:
     """A producer is told of its commit before the markers stand in all partitions: a reader that came between would miss the last ones.
 
-    Looked at before the reading: a look afterwards would find the markers that the reading did not.
+    Looked at before the reading: a look afterwards would find the markers that the reading did not. False: something
+    stayed undecided.
     """
     deadline = time.monotonic() + DECISION_SECONDS
-    while _undecided(bootstrap, places) and time.monotonic() < deadline:
+    while _undecided(bootstrap, places):
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.05)
+    return True
 
 
 def open_transaction(bootstrap: str, topic: str) -> bool:

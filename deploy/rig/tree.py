@@ -3,15 +3,18 @@
 import json
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import KazooException, NodeExistsError, NoNodeError
-from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.exceptions import ConnectionLoss, KazooException, NodeExistsError, NoNodeError, SessionExpiredError
+from kazoo.handlers.threading import AsyncResult, KazooTimeoutError
 
-_ANSWER = 5.0
-"""Seconds for one answer."""
+Answer = TypeVar("Answer")
+
+_ANSWER = 15.0
+"""Seconds for one answer: a ZooKeeper on a busy machine stands still for some."""
 
 
 class TreeAway(RuntimeError):
@@ -44,7 +47,7 @@ class Tree:
     def node(self, path: str) -> Node | None:
         """None: there is none."""
         try:
-            data, stat = self._client.get_async(self._chroot + path).get(timeout=_ANSWER)
+            data, stat = self._read(lambda: self._client.get_async(self._chroot + path))
         except NoNodeError:
             return None
         except (KazooException, KazooTimeoutError) as error:
@@ -59,11 +62,23 @@ class Tree:
     def children(self, path: str) -> list[str]:
         """Sorted; none of a missing node."""
         try:
-            return sorted(self._client.get_children_async(self._chroot + path).get(timeout=_ANSWER))
+            names = self._read(lambda: self._client.get_children_async(self._chroot + path))
         except NoNodeError:
             return []
         except (KazooException, KazooTimeoutError) as error:
             raise TreeAway(path) from error
+        return sorted(names)
+
+    def _read(self, ask: "Callable[[], AsyncResult[Answer]]") -> Answer:
+        """Asked again where the connection breaks before the answer."""
+        deadline = time.monotonic() + _ANSWER
+        while True:
+            try:
+                return ask().get(timeout=max(0.1, deadline - time.monotonic()))
+            except (ConnectionLoss, SessionExpiredError):
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
 
     def put(self, path: str, data: bytes) -> None:
         """Create it, or set it where it stands. What is above it must stand."""

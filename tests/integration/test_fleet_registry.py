@@ -21,11 +21,11 @@ Connect = Callable[[str], Session]
 
 
 @pytest.fixture
-def connect(ensemble: ZooKeeper) -> Iterator[Connect]:
+def connect(lasting: ZooKeeper) -> Iterator[Connect]:
     made: list[Session] = []
 
     def one(name: str) -> Session:
-        session = Session(ensemble, NO_CREDENTIALS, name)
+        session = Session(lasting, NO_CREDENTIALS, name)
         session.start()
         made.append(session)
         return session

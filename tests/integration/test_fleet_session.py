@@ -13,8 +13,8 @@ NO_CREDENTIALS = Credentials(None)
 
 
 @pytest.fixture
-def session(ensemble: ZooKeeper) -> Iterator[Session]:
-    made = Session(ensemble, NO_CREDENTIALS, "test")
+def session(lasting: ZooKeeper) -> Iterator[Session]:
+    made = Session(lasting, NO_CREDENTIALS, "test")
     made.start()
     yield made
     made.close()
@@ -68,19 +68,19 @@ def test_a_watch_tells_once(session: Session) -> None:
     until(lambda: sorted(told) == ["/w", "/w/x", "/w/x"])
 
 
-def test_a_session_that_somebody_else_closes_is_lost(ensemble: ZooKeeper) -> None:
+def test_a_session_that_somebody_else_closes_is_lost(lasting: ZooKeeper) -> None:
     states: list[str] = []
-    session = Session(ensemble, NO_CREDENTIALS, "victim", states.append)
+    session = Session(lasting, NO_CREDENTIALS, "victim", states.append)
     session.start()
     session.create("/x", ephemeral=True)
     old, password = session.id, session.password
-    other = Session(ensemble, NO_CREDENTIALS, "other")
+    other = Session(lasting, NO_CREDENTIALS, "other")
     other.start()
-    assert close_session(ensemble, NO_CREDENTIALS, old, password)
+    assert close_session(lasting, NO_CREDENTIALS, old, password)
     assert other.get("/x") is None
     until(lambda: states[-1] == "connected" and "lost" in states)
     assert session.id not in {0, old}
     assert session.losses == 1
-    assert not close_session(ensemble, NO_CREDENTIALS, old, password)
+    assert not close_session(lasting, NO_CREDENTIALS, old, password)
     session.close()
     other.close()

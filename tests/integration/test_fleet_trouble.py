@@ -100,7 +100,7 @@ def test_no_answer_is_waited_for_only_so_long(zookeeper_server: ZookeeperFactory
         try:
             for _ in range(2):  # the first notices, the second fails at once
                 with pytest.raises(ZooKeeperAway) as error:
-                    background.start(lambda: session.get("/x")).result(5.0)
+                    background.start(lambda: session.get("/x")).result(10.0)
                 assert error.value.finding.code in {"zookeeper-lost", "zookeeper-slow"}
             assert refused(server.ensemble()) == "zookeeper-unreachable"
         finally:
@@ -112,7 +112,7 @@ def test_no_answer_is_waited_for_only_so_long(zookeeper_server: ZookeeperFactory
 def test_a_create_without_an_answer_is_looked_at(
     zookeeper: ZookeeperServer, proxy: Proxy, background: Background
 ) -> None:
-    ensemble = zookeeper.ensemble()
+    ensemble = zookeeper.ensemble(session_timeout="10s")
     through = ensemble.model_copy(update={"hosts": (f"127.0.0.1:{proxy.port}",)})
     with opened(ensemble) as direct, opened(through) as session:
         direct.make("/made")
@@ -130,14 +130,14 @@ def test_a_create_without_an_answer_is_looked_at(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # that is what kazoo does
-def test_a_client_that_gave_up_is_started_again(ensemble: ZooKeeper) -> None:
+def test_a_client_that_gave_up_is_started_again(lasting: ZooKeeper) -> None:
     class Broken:
         type = 1
 
         def serialize(self) -> bytes:
             raise RuntimeError("as an answer does that makes no sense")
 
-    with opened(ensemble) as session:
+    with opened(lasting) as session:
         session.create("/x", ephemeral=True)
         client: Any = session._client
         client._call(Broken(), client.handler.async_result())
@@ -146,8 +146,8 @@ def test_a_client_that_gave_up_is_started_again(ensemble: ZooKeeper) -> None:
         assert session.get("/") is not None
 
 
-def test_a_node_that_is_too_large_does_not_break_the_connection(ensemble: ZooKeeper) -> None:
-    with opened(ensemble) as session:
+def test_a_node_that_is_too_large_does_not_break_the_connection(lasting: ZooKeeper) -> None:
+    with opened(lasting) as session:
         session.create("/x", b"")
         with pytest.raises(FindingError) as error:
             session.set("/x", bytes(LARGEST_NODE + 1))
