@@ -74,8 +74,8 @@ class Server(Process):
     def kill_all(self) -> None:
         """`kill -9` of the server with its workers, and all gone when this returns."""
         self.signal_all(signal.SIGKILL)
-        self.wait(10)
-        until(lambda: not self.group(), f"the processes of {self.id} are gone", 10)
+        self.wait(30)
+        until(lambda: not self.group(), f"the processes of {self.id} are gone", 30)
 
     def group(self) -> set[int]:
         """Pids of the living processes of its group."""

@@ -3,13 +3,13 @@
 import http.client
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,17 +20,23 @@ LAUNCH = "import sys; from cdcd.cli.cdcd import main; sys.argv[0] = 'cdcd'; sys.
 """Runs the command `cdcd` of this tree, installed or not."""
 
 
+_HELD: deque[socket.socket] = deque()
+_MOST_HELD = 64
+
+
 def free_port() -> int:
-    """For a server that starts in a moment: below what the kernel and deploy/stack hand out, so that nobody takes it by chance."""
-    while True:
-        port = 10_000 + secrets.randbelow(10_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
+    """A port of the loopback address that nobody else is given before the process that it is for listens.
+
+    It stays bound here, until many more were asked for: the kernel then takes it neither for port 0 nor for a connection, and
+    lets a server that sets SO_REUSEADDR, as all do, listen there all the same (socket(7)).
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    _HELD.append(held)
+    if len(_HELD) > _MOST_HELD:
+        _HELD.popleft().close()
+    return int(held.getsockname()[1])
 
 
 def until(question: Callable[[], Answer | None], what: str, timeout: float = 60, every: float = 0.05) -> Answer:
@@ -105,7 +111,7 @@ class Process:
     def kill(self) -> None:
         """`kill -9`, and gone when this returns."""
         self.signal(signal.SIGKILL)
-        self.wait(10)
+        self.wait(30)
 
     def stop(self, timeout: float = 30) -> int:
         """SIGTERM; exit code."""
