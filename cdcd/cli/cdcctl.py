@@ -5,7 +5,6 @@ import click
 from cdcd.cli.ctl.apply import apply, diff
 from cdcd.cli.ctl.completion import completion
 from cdcd.cli.ctl.describe import describe
-from cdcd.cli.ctl.drain import drain, uncordon
 from cdcd.cli.ctl.events import events
 from cdcd.cli.ctl.get import get
 from cdcd.cli.ctl.orders import move, restart
@@ -14,6 +13,7 @@ from cdcd.cli.ctl.plan import plan
 from cdcd.cli.ctl.position import position
 from cdcd.cli.ctl.preflight import preflight
 from cdcd.cli.ctl.reach import hush
+from cdcd.cli.ctl.servers import drain, retire, uncordon
 from cdcd.cli.ctl.top import top
 from cdcd.cli.ctl.validate import validate
 from cdcd.cli.version import version
@@ -23,7 +23,7 @@ GROUPS = {
     "See": (get, describe, top, events, plan, position),
     "Define": (validate, preflight, diff, apply, delete),
     "Run": (pause, resume, restart, move),
-    "Servers": (drain, uncordon),
+    "Servers": (drain, uncordon, retire),
     "Other": (completion, version),
 }
 """Verbs, as --help lists them."""

@@ -222,6 +222,11 @@ class Operators:
         """False: it was not drained."""
         return self._session.delete(paths.drained(server))
 
+    def retire(self, server: str) -> None:
+        """Remove what a server that is down has left behind. One that comes back at this moment writes its load again."""
+        for path in (paths.load(server), paths.drained(server)):
+            self._session.delete(path)
+
     def forget(self, name: str) -> None:
         """Remove /state/<name> with all that is in it; the instance must have stopped."""
         folder = paths.state(name)

@@ -364,6 +364,20 @@ def test_a_drain_that_gets_stuck_says_what_is_left(fleet: Play) -> None:
     assert fleet.cdcctl("uncordon", "nobody").exit_code == 3
 
 
+def test_a_server_that_will_not_come_back(fleet: Play) -> None:
+    fleet.cdcctl("drain", "cdc-1", "--no-wait")
+    refused = fleet.cdcctl("retire", "cdc-1")
+    assert refused.exit_code == 4
+    assert "error: server cdc-1 is up\nDrain it, stop it there, and then retire it.\n" in refused.stderr
+    fleet.gone("cdc-1")
+    assert fleet.cdcctl("retire", "cdc-1", "--dry-run").stdout == "cdc-1 retired (dry run)\n"
+    assert "cdc-1" in fleet.cdcctl("get", "servers", "-o", "name").stdout
+    assert fleet.cdcctl("retire", "cdc-1").stdout == "cdc-1 retired\n"
+    assert fleet.session.get(paths.drained("cdc-1")) is fleet.session.get(paths.load("cdc-1")) is None
+    again = fleet.cdcctl("retire", "cdc-1")
+    assert (again.exit_code, "There are: cdc-2" in again.stderr) == (3, True)
+
+
 # ---------------------------------------------------------------- position set
 
 

@@ -106,8 +106,8 @@ def test_instances_of_a_dead_server_move_at_once() -> None:
     assert fleet.reason("i0").startswith("a is gone: placed on c (load 0 against a mean of")
 
 
-def test_a_server_nobody_heard_of_is_dead() -> None:
-    fleet = Fleet("a")
+def test_a_server_nobody_heard_of_is_dead_and_has_no_grace() -> None:
+    fleet = Fleet("a", grace=30)
     fleet.run("i", "ghost")
     fleet.plan()
     assert fleet.where("i") == ("a", None)

@@ -1,4 +1,4 @@
-"""`cdcctl drain` and `cdcctl uncordon`: whether a server takes instances."""
+"""`cdcctl drain`, `cdcctl uncordon` and `cdcctl retire`: whether a server takes instances, and whether it is one."""
 
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from cdcd.cli.ctl.output import say
 from cdcd.cli.ctl.reach import not_found, reach
 from cdcd.cli.ctl.running import SHOWN, nobody
 from cdcd.cli.ctl.waiting import wait_until_done
+from cdcd.cli.exit_code import ExitCode
+from cdcd.cli.failures import Failure
 from cdcd.fleet.operators import Operators
 
 
@@ -62,6 +64,33 @@ def uncordon(server: str, config: Path | None, dry_run: bool) -> None:
         drained = server in reached.operators.drained()
         changed = drained if dry_run else reached.operators.uncordon(server)
     say(f"{server} {'uncordoned' if changed else 'unchanged'}{' (dry run)' if dry_run else ''}")
+
+
+@click.command()
+@server_argument
+@config_option
+@dry_run_option
+def retire(server: str, config: Path | None, dry_run: bool) -> None:
+    """Take a server that will not come back off the list.
+
+    It has to be down: drain and stop it first. What it had still to run goes to others at once, without waiting for
+    `scheduling.grace`. If it does come back, it is a new server: it takes instances even if it was drained before.
+
+    \b
+    Examples:
+        $ cdcctl drain cdc-3 && ssh cdc-3 systemctl disable --now cdcd
+        $ cdcctl retire cdc-3
+
+    Exit status: 0 ok, 3 no such server, 4 it is up, 5 the settings are invalid, 6 ZooKeeper does not answer; 1 other
+    errors, 2 usage.
+    """
+    with reach(config) as reached:
+        _check_server(reached.operators, server)
+        if server in reached.operators.live_servers():
+            raise Failure(f"server {server} is up\nDrain it, stop it there, and then retire it.", ExitCode.CONFLICT)
+        if not dry_run:
+            reached.operators.retire(server)
+    say(f"{server} retired{' (dry run)' if dry_run else ''}")
 
 
 _STUCK = (
