@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from cdcd.config.zookeeper import ZooKeeper
 from deploy.stack import sweep
@@ -29,6 +30,10 @@ from tests.servers import (
     ZookeeperFactory,
     ZookeeperServer,
 )
+
+# How long an example takes is up to what else the machine does.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 __all__ = ["figures", "make_fleet", "make_instance", "make_stage", "play"]
 """Fixtures that are declared elsewhere."""

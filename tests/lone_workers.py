@@ -97,8 +97,8 @@ class LoneWorker(Process):
         self.pipe.send(Stop())
 
     def ended(self, ending: str) -> Farewell:
-        assert self.wait(20) == 0, self.said()
-        until(lambda: self.farewell, "its last message is read", 5)
+        assert self.wait() == 0, self.said()
+        until(lambda: self.farewell, "its last message is read")
         assert self.farewell is not None
         assert self.farewell.ending == ending, f"{self.farewell}\n{self.said()}"
         return self.farewell

@@ -55,13 +55,11 @@ class Proxy:
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 end.settimeout(None)
                 self._ends.add(end)
-            threading.Thread(target=self._pump, args=(client, server, False), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
+            self.said.append(said := bytearray())  # before the server's first word can reach the client
+            threading.Thread(target=self._pump, args=(client, server, said, False), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client, bytearray(), True), daemon=True).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
-        said = bytearray()
-        if not counted:
-            self.said.append(said)
+    def _pump(self, source: socket.socket, target: socket.socket, said: bytearray, counted: bool) -> None:
         left = self._chance.randint(*self.reset_after) if counted and self.reset_after else None
         with contextlib.suppress(OSError, ValueError):  # ValueError: closed by the other direction's thread
             while not self._closed:

@@ -42,7 +42,7 @@ def state(worker: Worker, wanted: str, code: str | None = None) -> str:
         return f"{finding['what']}. {finding['remedy']}" if there else None
 
     try:
-        return until(reached, f"it is {wanted} ({code})", 30)
+        return until(reached, f"it is {wanted} ({code})")
     except TimeoutError as error:
         raise TimeoutError(f"{error}\n{worker.said()}") from None
 

@@ -113,10 +113,10 @@ class Instance:
     def status(self) -> dict[str, Any]:
         """For `/status`; no secrets, no row values."""
         record, now = None if self._take_over is None else self._take_over.last_record, time.time()
-        finding = self.finding  # which the hot thread may take away meanwhile
+        state, finding = self._figures.state, self.finding  # in this order: a finding is there before its state
         return {
             "name": self._name,
-            "state": self._figures.state,
+            "state": state,
             "since": iso(self.since),
             "activity": self.activity(),
             "epoch": self._metrics.epoch,
@@ -237,9 +237,10 @@ class Instance:
         return True
 
     def _retrying(self, finding: Finding) -> None:
-        if self.finding is None or self.finding.code != finding.code:
+        known = self.finding is not None and self.finding.code == finding.code
+        self.finding = finding  # before it is told: whoever hears of it asks at once, from another thread
+        if not known:
             self._change("retrying", "instance.retrying", str(finding), finding=finding.code)
-        self.finding = finding
         self._metrics.state = "retrying"
         if finding.code.startswith("source"):
             disconnects = self._metrics.source_disconnects

@@ -100,7 +100,7 @@ def _until_end(consumer: Consumer, partitions: int, deadline: float) -> Iterator
                 yield _record(message)
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name for it
                 ended.add((message.topic(), message.partition()))
-            else:
+            elif error.code() not in _NO_LEADER_YET:
                 raise RuntimeError(str(error))
 
 
@@ -140,10 +140,12 @@ def open_transaction(bootstrap: str, topic: str) -> bool:
 
 
 def _undecided(bootstrap: str, places: list[TopicPartition]) -> str | None:
-    stable = ends(bootstrap, places, "read_committed")
-    for place, end in ends(bootstrap, places, "read_uncommitted").items():
-        if end > stable[place]:
-            return f"{place[0]}[{place[1]}] ends at {end}, but only {stable[place]} is decided"
+    written = ends(bootstrap, places, "read_uncommitted")
+    # Asked last: what is written and decided in between is not open.
+    decided = ends(bootstrap, places, "read_committed")
+    for place, end in written.items():
+        if end > decided[place]:
+            return f"{place[0]}[{place[1]}] ends at {end}, but only {decided[place]} is decided"
     return None
 
 

@@ -122,12 +122,22 @@ def session_password(session: int) -> bytes:
 
 
 def expire(hosts: str, session: int) -> None:
-    """End somebody's session: a second client takes it over and closes it, and its ephemeral nodes are gone."""
+    """End somebody's session: a second client takes it over and closes it, and its ephemeral nodes are gone.
+
+    Raises LookupError where it had ended already.
+    """
+    if not _closed(hosts, session):
+        raise LookupError(f"session {session:#x} could not be taken over")
+    while _closed(hosts, session):  # its owner had it back before it was closed
+        pass
+
+
+def _closed(hosts: str, session: int) -> bool:
+    """Take a session over and close it; False: there is none of that id."""
     client = KazooClient(hosts, client_id=(session, session_password(session)))
     if not client.start_async().wait(30):
         raise TreeAway(f"nobody answers at {hosts}")
     taken = client.client_id
     client.stop()
     client.close()
-    if taken is None or taken[0] != session:
-        raise AssertionError(f"session {session:#x} could not be taken over")
+    return taken is not None and taken[0] == session

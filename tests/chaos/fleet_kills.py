@@ -79,24 +79,31 @@ class Kills:
         self._kills.append(Kill(victim, name, at * 1000, epoch))
         until(lambda: self._epoch(name) > epoch, f"{name} has another owner", 60)
         if victim != "worker":
-            until(lambda: not server.group(), f"the workers of {server.id} are gone", 10)
+            until(lambda: not server.group(), f"the workers of {server.id} are gone")
             self._fleet.start(server.id)
             self._fleet.registered(server.id)
         self._fleet.running()
 
     def _choose(self, victim: Victim) -> tuple[Server, str]:
         """A server and an instance that it runs."""
-        names = sorted(self._fleet.instances)
         leader = until(self._fleet.scheduler, "a scheduler is elected")
+        runners = until(self._settled, "nothing is handed over")
+        names = list(runners)
         if victim == "scheduler_and_workers":
-            found = [name for name in names if self._fleet.runner(name) == leader]
+            found = [name for name in names if runners[name] == leader]
             if not found:
                 self._fleet.move(names[0], leader)
                 self._fleet.moved(names[0], leader)
             return self._fleet.servers[leader], (found or names)[0]
-        others = [name for name in names if self._fleet.runner(name) != leader] or names
+        others = [name for name in names if runners[name] != leader] or names
         name = others[len(self._kills) % len(others)]
-        return self._fleet.servers[str(self._fleet.runner(name))], name
+        return self._fleet.servers[runners[name]], name
+
+    def _settled(self) -> dict[str, str] | None:
+        """Instance -> the server that runs it; None while one is being moved, as to a server that has come back."""
+        found = {name: self._fleet.runner(name) for name in sorted(self._fleet.instances) if self._fleet.runs(name)}
+        runners = {name: runner for name, runner in found.items() if runner is not None}
+        return runners if len(runners) == len(self._fleet.instances) else None
 
     def _epoch(self, name: str) -> int:
         return int(self._fleet.tree.content(f"/state/{name}/epoch").get("epoch", 0))

@@ -32,7 +32,7 @@ class Storm:
             self.done[fault.__name__.strip("_")] += 1
             try:
                 fault(self)
-            except (TreeAway, ProcessLookupError, TimeoutError):
+            except (TreeAway, LookupError, ProcessLookupError, TimeoutError):
                 self.done["missed"] += 1  # what it was meant for was not there
             self._mend()
             if number % 5 == 4:

@@ -49,7 +49,7 @@ def test_a_stop_during_a_lookup_of_names_stores_no_row_that_is_not_published(
         instance.start = {"gtid_set": source.executed()}
         worker = instance.run()
         _rows(source, instance.database, 10, then_item=False)
-        until(lambda: _published(worker), f"the names of the first table are known\n{worker.said()}", 15)
+        until(lambda: _published(worker), f"the names of the first table are known\n{worker.said()}")
         worker.signal(signal.SIGSTOP)
         _rows(source, instance.database, 20_000, then_item=True)
         proxy.swallow = COM_BINLOG_DUMP  # the search for DDL since; the instance itself dumps by GTID

@@ -38,6 +38,7 @@ def _play(
 
 
 @pytest.mark.must_show("4.5")
+@pytest.mark.timeout(600)
 def test_a_storm(
     make_fleet: MakeFleet, mysql: MysqlServer, zookeeper_server: ZookeeperFactory, figures: Figures
 ) -> None:

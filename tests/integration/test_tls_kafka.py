@@ -98,13 +98,25 @@ def _findings(config: ClientConfig) -> list[Finding]:
     return [refusal(lambda: _ask(config)), refusal(lambda: _open(config))]
 
 
+def _before_long(code: str, config: ClientConfig) -> Finding:
+    """The finding that attempts to connect leave; on a busy machine none may have failed by the end of the first."""
+    found: list[Finding] = []
+
+    def told() -> bool:
+        found.append(refusal(lambda: _ask(config, SILENCE)))
+        return found[-1].code == code
+
+    until(told)
+    return found[-1]
+
+
 def _publishes(place: Place) -> None:
     """Exactly once. Brokers hear of an account and its rights a little later than the controller."""
     sink = place.exactly_once(open_timeout=SILENCE)
     until(lambda: _opened(sink))
     sink.write(place.name, 0, [b"a"], numbered(1))
     sink.checkpoint(record(1, 1))
-    assert sink.close(5)
+    assert sink.close(30)
     assert place.values() == numbered(1)
     assert place.stored() == record(1, 1)
 
@@ -143,8 +155,7 @@ def test_a_listener_without_tls_is_told_nothing(
     del admin
     with Proxy(*parse_endpoint(guarded.bootstrap)) as wire:
         config = _sasl(f"127.0.0.1:{wire.port}", tmp_path, papers.own, "PLAIN", ("writer", PASSWORD))
-        found = refusal(lambda: _ask(config, SILENCE))
-        assert (found.code, found.kind) == ("kafka-no-tls", "retry")
+        assert _before_long("kafka-no-tls", config).kind == "retry"
         assert wire.said
         for said in map(bytes, wire.said):
             assert not said or said.startswith(HANDSHAKE)

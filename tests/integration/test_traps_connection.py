@@ -86,7 +86,7 @@ def test_c01_a_lost_connection_is_told_and_never_made_again_unseen(server: Mysql
         [session] = sessions(server) - before
         server.query(f"KILL {session}")
         assert ended(dump).code == "source-lost"
-        assert not sessions(server) - before
+        assert not sessions(server) - before - {session}  # which the source may still be taking leave of
 
 
 def test_c02_no_event_is_dropped(server: MysqlServer, story: Story) -> None:

@@ -50,9 +50,10 @@ def published(worker: LoneWorker) -> int:
     return worker.reports[-1].metrics.published_records if worker.reports else 0
 
 
-def goes_on(worker: LoneWorker) -> None:
+def goes_on(worker: LoneWorker, by: int = 1) -> None:
+    """It publishes so many messages more."""
     before = published(worker)
-    until(lambda: published(worker) > before, "it publishes on")
+    until(lambda: published(worker) >= before + by, "it publishes on")
     assert worker.poll() is None
 
 
@@ -68,11 +69,12 @@ def test_topics_and_tables_change_without_a_new_connection(make_stage: MakeStage
         until(lambda: len(topics_like(stage.instance.bootstrap, made)) == 3, "all tables go to new topics")
         goes_on(worker)
         only = f"{stage.instance.database}.account"
+        filtered = worker.reports[-1].metrics.rows_filtered
         stage.define(tables={"include": [only]})
-        until(lambda: worker.reports[-1].status["events"][-1]["event"] == "definition.changed", "the filter is changed")
-        until(lambda: worker.reports[-1].metrics.rows_filtered > 0, "rows are left out")
-        goes_on(worker)
-        assert dumps(stage) == dump
+        until(lambda: worker.reports[-1].metrics.rows_filtered > filtered, "rows are left out")
+        goes_on(worker)  # what was under way has arrived
+        goes_on(worker, by=10)
+        assert set(dumps(stage)) <= set(dump)  # those of dead workers may have gone
     old, new = messages(stage), messages(stage, "new.")
     assert numbers(old) == list(range(1, len(old) + 1))
     assert numbers(new) == list(range(len(old) + 1, len(old) + len(new) + 1))
@@ -115,7 +117,7 @@ def test_another_source_setting_is_taken_over_anew_under_the_same_lock(make_stag
         stage.define(source={"heartbeat": "3s"})
         until(lambda: worker.reports[-1].metrics.takeovers == 2, "it is taken over anew")
         goes_on(worker)
-        assert dumps(stage) != dump
+        assert set(dumps(stage)) - set(dump)
         assert stage.fleet.tree.node(f"/state/{stage.name}/running") == lock
     found = numbers(messages(stage))
     assert found == list(range(1, len(found) + 1))

@@ -21,6 +21,7 @@ from cdcd.mysql.version import server_identity
 from cdcd.worker.tail import Tail
 from tests.reading import endpoint_of
 from tests.servers import MysqlFactory, MysqlServer
+from tests.waiting import until
 
 pytestmark = pytest.mark.must_show("5.2")
 TABLE = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(300))"
@@ -95,8 +96,15 @@ def session(server: MysqlServer, database: str) -> Iterator[Callable[..., None]]
     prepared: set[str] = set()
 
     def run(*statements: str) -> None:
-        prepared.update(each.removeprefix("XA PREPARE ") for each in statements if each.startswith("XA PREPARE "))
-        server.run(*statements, database=database)
+        here = {each.removeprefix("XA PREPARE ") for each in statements if each.startswith("XA PREPARE ")}
+        prepared.update(here)
+        with server.connect(database=database) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT CONNECTION_ID()")
+            number = cursor.fetchall()[0][0]
+            for statement in statements:
+                cursor.execute(statement)
+        if here:  # nobody else may end them as long as the server has not noticed the end of this connection
+            until(lambda: number not in {row[0] for row in server.query("SHOW PROCESSLIST")})
 
     yield run
     for name in prepared:

@@ -161,7 +161,7 @@ def _may_run(server: PlannedServer, name: str, instance: PlannedInstance) -> boo
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(INPUTS)
 def test_nothing_new_is_put_where_it_may_not_run(given_: Input) -> None:
     made = given_.plan()
@@ -184,7 +184,7 @@ def test_nothing_new_is_put_where_it_may_not_run(given_: Input) -> None:
         assert change.reason
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(INPUTS)
 def test_who_runs_is_not_stopped_without_a_successor(given_: Input) -> None:
     """A node leaves a live server at once only for one that has the lock, or because it failed there or was handed over."""
@@ -197,7 +197,7 @@ def test_who_runs_is_not_stopped_without_a_successor(given_: Input) -> None:
         assert server is None or not server.alive or failed or instance.runner == before.next
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(INPUTS)
 def test_no_server_gets_more_than_it_may(given_: Input) -> None:
     after = given_.after(given_.plan()).schedule
@@ -212,7 +212,7 @@ def _counts(schedule: Mapping[str, Schedule], instances: Mapping[str, PlannedIns
     return Counter(name for node in kept for name in {node.server, node.next} if name is not None)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(INPUTS)
 def test_a_plan_that_is_carried_out_leaves_nothing_to_change(given_: Input) -> None:
     """Where a node was inconsistent, the second plan may find what the first put right."""
@@ -221,7 +221,7 @@ def test_a_plan_that_is_carried_out_leaves_nothing_to_change(given_: Input) -> N
     assert given_.plan().changes == ()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(INPUTS)
 def test_every_request_is_answered_and_everybody_has_a_server_or_a_reason(given_: Input) -> None:
     made = given_.plan()
@@ -236,7 +236,7 @@ def test_every_request_is_answered_and_everybody_has_a_server_or_a_reason(given_
         assert instance.paused or on_live or parked or made.waiting[name]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(INPUTS)
 def test_the_order_of_the_input_does_not_matter(given_: Input) -> None:
     turned = Input(
@@ -248,7 +248,7 @@ def test_the_order_of_the_input_does_not_matter(given_: Input) -> None:
     assert turned.plan() == given_.plan()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(INPUTS)
 def test_generations_only_grow(given_: Input) -> None:
     for change in given_.plan().changes:
@@ -261,7 +261,7 @@ def test_generations_only_grow(given_: Input) -> None:
 WEIGHTS = st.lists(st.floats(0.001, 1.0), min_size=1, max_size=40)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(WEIGHTS, st.integers(1, 5))
 def test_it_converges(weights: list[float], servers: int) -> None:
     """From all on one server: at rest within the threshold, or no instance fits any better."""

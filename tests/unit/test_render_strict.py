@@ -10,7 +10,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cdcd.binlog.core.native import ShortRead, Zone, render
@@ -99,7 +99,6 @@ def test_binary_is_latin_1(type_: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["UTC", "Asia/Shanghai", "America/New_York", "Africa/Monrovia", "Australia/Lord_Howe"])
-@settings(deadline=None)  # a zone is made on first use
 @given(seconds=st.integers(1, 2**32 - 1), digits=st.integers(0, 6))
 @example(seconds=1, digits=0)
 @example(seconds=2**32 - 1, digits=6)

@@ -62,7 +62,7 @@ def test_a_later_version_is_no_mistake() -> None:
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_anything_is_read(data: bytes) -> None:
     reading = read_definition("orders", _stored(data))
     assert reading.problems
@@ -155,7 +155,7 @@ def _numbered(node: Schedule | None, number: int) -> Schedule | None:
 
 
 @given(st.dictionaries(_names, _nodes), st.dictionaries(_names, _nodes), st.sets(_names))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_after_each_multi_the_index_says_what_the_schedule_says(
     before: dict[str, Schedule | None], after: dict[str, Schedule | None], refused: set[str]
 ) -> None:

@@ -46,14 +46,16 @@ class Script:
         return cast(Outcome, step)
 
 
-def an_instance(*steps: Any, attempts: int | None = 2, ownership: Alone | None = None) -> Instance:
+def an_instance(
+    *steps: Any, attempts: int | None = 2, ownership: Alone | None = None, changed: Callable[[], None] = lambda: None
+) -> Instance:
     script = Script(steps)
     return Instance(
         "orders",
         lambda: cast(Any, script),
         ownership=ownership or Alone(),
         figures=Figures(InstanceMetrics()),
-        journal=Journal("orders"),
+        journal=Journal("orders", changed),
         stop=StopSignal(),
         patience=Patience(park=False, attempts=attempts),
     )
@@ -91,6 +93,19 @@ def test_the_finding_is_kept_until_it_runs() -> None:
     mended = an_instance(AWAY, RAN, "left")
     mended.run()
     assert mended.finding is None
+
+
+def test_who_is_told_of_trouble_finds_it() -> None:
+    """Whoever hears that something has happened asks at once: a state never comes without its finding."""
+    told: list[tuple[str, bool]] = []
+
+    def ask() -> None:
+        status = instance.status()
+        told.append((status["state"], status["finding"] is not None))
+
+    instance = an_instance(AWAY, RAN, PURGED, changed=ask)
+    instance.run()
+    assert told == [("starting", False), ("retrying", True), ("running", False), ("parked", True)]
 
 
 def test_a_stop_ends_it_whatever_it_does() -> None:

@@ -82,9 +82,9 @@ def test_the_size_is_capped_before_anything_is_parsed() -> None:
     "source", ['{"a":' * 150_000, "a: " + "[" * 900_000, "a: " + "{b: " * 200_000, "[" * 1_000_000]
 )
 def test_deep_nesting_is_refused_at_once(source: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     assert f"deeper than {MAX_DEPTH} levels" in refusal(source)
-    assert time.monotonic() - begun < 5  # the cap works while parsing; a second would be slow already
+    assert time.process_time() - begun < 5  # the cap works while parsing; a second would be slow already
 
 
 def test_an_alias_bomb_is_refused_at_its_first_anchor() -> None:
