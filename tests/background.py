@@ -26,7 +26,7 @@ class Call:
         self.thread.join(seconds)
         return not self.thread.is_alive()
 
-    def result(self, seconds: float = 20.0) -> Any:
+    def result(self, seconds: float = 60.0) -> Any:
         assert self.done(seconds), f"not within {seconds} s"
         if self._error is not None:
             raise self._error

@@ -30,7 +30,7 @@ SAMPLES = re.compile(
     r"|(?P<number>\d+(?:\.\d+)*(?:[kMGsmhd]\b)?)|(?P<space>[ \t]+)"
 )
 MEANING = {"any": ".*", "uuid": "[0-9a-f-]+", "number": r"\d+(?:\.\d+)*[kMGsmhd]?", "space": r"[ \t]+"}
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

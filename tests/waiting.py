@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Returns once `condition` holds; fails if it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

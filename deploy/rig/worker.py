@@ -127,10 +127,13 @@ class Instance:
 
 
 def write_credential(folder: Path, name: str, login: tuple[str, str], *hosts: str) -> None:
+    """Whoever reads it at this moment sees the old one or the new one, whole."""
     secret = folder / "credentials" / name
     secret.parent.mkdir(parents=True, exist_ok=True)
-    secret.touch(0o600)
-    secret.write_text(yaml.safe_dump({"user": login[0], "password": login[1], "hosts": list(hosts)}))
+    draft = secret.with_name(f".{name}")
+    draft.touch(0o600)
+    draft.write_text(yaml.safe_dump({"user": login[0], "password": login[1], "hosts": list(hosts)}))
+    draft.replace(secret)
 
 
 def caught_up(instance: Instance) -> bool:

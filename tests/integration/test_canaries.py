@@ -34,6 +34,7 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 from kazoo.client import KazooClient
+from kazoo.exceptions import NoNodeError
 
 from cdcd.cli.cdcctl import main as cdcctl
 from deploy.rig.fleet import Server
@@ -372,8 +373,13 @@ def abort(scene: Scene, server: Server, worker: int) -> None:
 
 
 def everything_in_zookeeper(tree: KazooClient, path: str = "/canaries") -> Iterator[tuple[str, bytes]]:
-    yield path, tree.get(path)[0] + repr(tree.get_acls_async(path).get(timeout=10)[0]).encode()
-    for child in tree.get_children(path):
+    try:
+        found = tree.get(path)[0] + repr(tree.get_acls_async(path).get(timeout=10)[0]).encode()
+        children = tree.get_children(path)
+    except NoNodeError:  # the lock of a worker that has just ended
+        return
+    yield path, found
+    for child in children:
         if not child.startswith("misplaced-") or path != "/canaries/instances":
             yield from everything_in_zookeeper(tree, f"{path}/{child}")
 
@@ -381,7 +387,9 @@ def everything_in_zookeeper(tree: KazooClient, path: str = "/canaries") -> Itera
 def everything_of_processes(pids: set[int]) -> Iterator[tuple[str, bytes]]:
     for pid in pids:
         for name in ("cmdline", "environ"):
-            with suppress(PermissionError):  # to who is not root
+            with suppress(
+                PermissionError, FileNotFoundError, ProcessLookupError
+            ):  # to who is not root; it ended meanwhile
                 yield f"/proc/{pid}/{name}", Path(f"/proc/{pid}/{name}").read_bytes()
 
 

@@ -16,6 +16,7 @@ from cdcd.cli.ctl.reach import hush
 from deploy.rig.fleet import Fleet
 from deploy.rig.process import until
 from deploy.rig.topics import read_committed, topics_like
+from deploy.rig.tree import expire
 from deploy.rig.worker import Instance
 from tests.fleets import MakeFleet
 from tests.instances import source_of
@@ -52,7 +53,7 @@ class Desk:
         return [int(body["data"][0]["id"]) for body in sorted(bodies, key=lambda body: int(body["id"]))]
 
     def arrives(self, instance: Instance, *numbers: int) -> None:
-        until(lambda: self.published(instance) == list(numbers), f"{numbers} arrive", 40, every=0.3)
+        until(lambda: self.published(instance) == list(numbers), f"{numbers} arrive", every=0.3)
 
     def file(self, *instances: Instance, **more: Any) -> str:
         path = self._folder / "definitions.yaml"
@@ -78,7 +79,8 @@ class Desk:
 def desk(make_fleet: MakeFleet, mysql: MysqlServer, tmp_path: Path) -> Iterator[Desk]:
     before = structlog.get_config()
     hush()
-    fleet = make_fleet(scheduling={"settle": "0s", "cooldown": "60s", "handover_timeout": "15s", "avoid": "20s"})
+    scheduling = {"settle": "0s", "cooldown": "60s", "handover_timeout": "15s", "avoid": "20s"}
+    fleet = make_fleet(scheduling=scheduling, session=10.0)  # nothing is taken over but what is told to be
     fleet.start("a")
     fleet.start("b")
     fleet.registered()
@@ -105,6 +107,7 @@ def test_a_life_of_an_instance(desk: Desk) -> None:
 
 
 def _looks(desk: Desk) -> None:
+    until(lambda: desk.read("get")[0]["state"] == "running", "its server reports it", 30)
     (seen,) = desk.read("get")
     runner = desk.fleet.runner("orders")
     assert (seen["name"], seen["state"], seen["server"]) == ("orders", "running", runner)
@@ -113,11 +116,11 @@ def _looks(desk: Desk) -> None:
     assert f"{runner} (" in page
     assert "GTID set" in page
     assert "instance.acquired" in page
-    until(lambda: "orders" in desk("describe", "server", str(runner)).stdout, "its server reports it", 10)
+    until(lambda: "orders" in desk("describe", "server", str(runner)).stdout, "its server reports it", 30)
     assert "instance.acquired" in desk("events", "orders").stdout
     assert {each["id"] for each in desk.read("top")["servers"]} == {"a", "b"}
-    until(lambda: "binlog." in desk("position", "get", "orders").stdout, "the mirror follows", 15)
-    until(lambda: "Nothing to do." in desk("plan").stdout, "the fleet settles", 15)
+    until(lambda: "binlog." in desk("position", "get", "orders").stdout, "the mirror follows", 30)
+    until(lambda: "Nothing to do." in desk("plan").stdout, "the fleet settles", 30)
     assert desk.read("plan")["waiting"] == {}
 
 
@@ -133,7 +136,7 @@ def _moves(desk: Desk) -> None:
     assert desk.fleet.status("orders")["epoch"] > epoch
     assert desk("drain", there, "--why", "test", "--timeout", TIMEOUT).stdout == f"{there} drained\n"
     assert desk.fleet.runner("orders") == here
-    until(lambda: "drained by" in desk("get", "servers", there).stdout, "it is seen to be drained", 10)
+    until(lambda: "drained by" in desk("get", "servers", there).stdout, "it is seen to be drained", 30)
     assert "it is drained" in desk("move", "orders", "--to", there, exits=4).stderr
     # Nowhere else to go: both are drained.
     stuck = desk("drain", here, "--timeout", "2s", exits=6)
@@ -181,10 +184,10 @@ def _is_changed(desk: Desk, orders: Instance) -> None:
         orders.source.run(f"INSERT INTO {orders.database}.u VALUES ()")
         return topic in topics_like(desk.fleet.bootstrap, topic)
 
-    until(published, "the other table is published", 30, every=0.3)
+    until(published, "the other table is published", every=0.3)
     # A definition with mistakes: it runs on with the one before, and says so.
     desk.fleet.tree.put("/instances/orders", b'{"name": "orders", "tables": {}}')
-    until(lambda: "runs on as it was defined before" in desk("get", "orders").stdout, "the mistake is shown", 15)
+    until(lambda: "runs on as it was defined before" in desk("get", "orders").stdout, "the mistake is shown", 30)
     assert desk.fleet.runner("orders") is not None
     desk("pause", "orders", exits=5)
     assert desk("apply", "-f", desk.file(orders)).stdout == "orders configured\n"
@@ -233,9 +236,13 @@ def test_what_goes_wrong_is_told(desk: Desk) -> None:
     (far,) = desk.read("get", "far")
     assert (far["state"], far["reason"]) == ("unassigned", desk.read("plan")["waiting"]["far"])
     desk("delete", "far", "--timeout", TIMEOUT)
+    tree = desk.fleet.tree
+    nodes = [tree.node(path) for path in ("/servers/a", "/servers/b", "/state/orders/running")]
     for process in desk.fleet.servers.values():
         process.kill_all()
-    until(lambda: desk.fleet.tree.children("/servers") == [], "their sessions end", 15)
+    for session in {node.owner for node in nodes if node}:
+        expire(desk.fleet.zookeeper, session)
+    until(lambda: desk.fleet.tree.children("/servers") == [], "their sessions end", 30)
     assert "(no server is alive)" in desk("pause", "orders", "--timeout", "1s", exits=6).stderr
     assert desk.read("get")[0]["state"] == "stopping"
     desk.fleet.start("a")
@@ -260,4 +267,4 @@ def test_a_plain_client_does_the_same(desk: Desk) -> None:
     desk.arrives(orders, 1, 2)
     tree.delete("/instances/orders")
     until(lambda: desk.fleet.runner("orders") is None and desk.fleet.schedule("orders") == {}, "it stops", 30)
-    until(lambda: desk("get").stdout == "", "its server lists it no more", 10)
+    until(lambda: desk("get").stdout == "", "its server lists it no more", 30)

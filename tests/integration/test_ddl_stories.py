@@ -137,7 +137,7 @@ class Reader:
         self._topic = topic
 
     def read_to(self, file: str, offset: int) -> list[Published]:
-        end, found, deadline = End(file, offset), list[Published](), time.monotonic() + 30
+        end, found, deadline = End(file, offset), list[Published](), time.monotonic() + 60
         while not end.reached(self._decoder):
             assert time.monotonic() < deadline
             step = self._stream.step(0.1, stop_at_boundary=end.near(self._decoder))

@@ -57,7 +57,7 @@ class Written:
         """Lines of a process of its own: one with real standard streams and signals."""
         environment = os.environ | {"PWD_": self.server.password}
         done = subprocess.run(
-            (*COMMAND, *arguments), input=data, env=environment, capture_output=True, check=True, timeout=60
+            (*COMMAND, *arguments), input=data, env=environment, capture_output=True, check=True, timeout=120
         )
         return parsed(done.stdout)
 

@@ -43,9 +43,10 @@ def _findings(value: object) -> Iterator[dict[str, Any]]:
             yield from _findings(inner)
 
 
-def _shown(worker: Worker) -> dict[str, Any] | None:
+def _shown(worker: Worker, code: str) -> dict[str, Any] | None:
+    """Not another one that goes by itself, such as of a broker that does not answer at once."""
     assert worker.poll() is None, f"the worker ended with {worker.code}\n{worker.said()}"
-    return next(_findings(worker.status()), None)
+    return next((found for found in _findings(worker.status()) if found["code"] == code), None)
 
 
 def _said(worker: Worker, code: str) -> list[dict[str, Any]]:
@@ -54,8 +55,10 @@ def _said(worker: Worker, code: str) -> list[dict[str, Any]]:
 
 def _said_once(worker: Worker, code: str, *parts: str) -> dict[str, Any]:
     """The finding `code` stands in /status, and in one log line; both hold `parts`. Returns the finding."""
-    shown = until(lambda: _shown(worker), f"a finding in /status\n{worker.said()}", timeout=60)
-    assert shown["code"] == code
+    try:
+        shown = until(lambda: _shown(worker, code), f"{code} in /status", timeout=60)
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}\n{worker.said()}") from None
     assert shown["remedy"]
     time.sleep(QUIET_SECONDS)  # what must not happen has no event to wait for
     assert len(_said(worker, code)) == 1, worker.said()

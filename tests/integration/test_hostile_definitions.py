@@ -20,7 +20,7 @@ from deploy.rig.process import plain_environment, until
 from deploy.rig.topics import topics_like
 from tests.fleets import MakeFleet
 from tests.instances import source_of
-from tests.integration.test_server_workers import one_server, quiet, shown
+from tests.integration.test_server_workers import quiet, shown
 from tests.listeners import Listener
 from tests.servers import KafkaServer, MysqlServer
 
@@ -108,7 +108,9 @@ INVALID: dict[str, tuple[bytes, str, str]] = {
 @pytest.fixture
 def watched(make_fleet: MakeFleet, mysql: MysqlServer) -> Iterator[tuple[Fleet, Server, Pace]]:
     """A fleet with an instance that publishes all the time."""
-    fleet, server = one_server(make_fleet)
+    fleet = make_fleet(scheduling={"settle": "0s"}, session=10.0)  # that it has not begun anew is by no luck
+    server = fleet.start("a")
+    fleet.registered()
     (good,) = quiet(fleet, mysql, "good")
     fleet.running()
     pace = Pace(source_of(mysql), good.database, 20)
@@ -119,8 +121,12 @@ def watched(make_fleet: MakeFleet, mysql: MysqlServer) -> Iterator[tuple[Fleet, 
 
 def goes_on(fleet: Fleet, server: Server, before: dict[str, Any]) -> None:
     """The good instance has neither moved nor begun anew, and publishes."""
-    count = server.metrics().get('cdcd_published_records_total{sync_instance="good"}', 0.0)
-    until(lambda: server.metrics()['cdcd_published_records_total{sync_instance="good"}'] > count, "it publishes on")
+
+    def published() -> float:
+        return server.metrics().get('cdcd_published_records_total{sync_instance="good"}', 0.0)
+
+    count = published()
+    until(lambda: published() > count, "it publishes on")
     assert fleet.tree.content("/state/good/running") == before
 
 

@@ -217,13 +217,10 @@ def test_bound_to_loopback_unless_told(server: StatusServer) -> None:
 
 
 def test_nothing_is_left_after_close(process: Process) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     server = StatusServer(process.pages())
     assert ask(server, "/livez")[0] == 200
     server.close()
     with pytest.raises(ConnectionRefusedError):
         connect(server)
-    deadline = time.monotonic() + 10
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threading.active_count() == before
+    until(lambda: not set(threading.enumerate()) - before)

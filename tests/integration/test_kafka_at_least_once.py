@@ -36,7 +36,7 @@ def test_rows_are_visible_before_any_checkpoint_and_carry_their_identity(place: 
     until(lambda: place.values() == numbered(1, 2))
     assert place.headers(1) == [[("cdcd-id", identity)] for identity in _ids(1, 2)]
     assert place.stored() is None
-    assert sink.close(5)
+    assert sink.close(30)
 
 
 def test_rows_without_identity_are_refused(place: Place) -> None:

@@ -11,7 +11,7 @@ from cdcd.kafka.failures import Fenced
 from cdcd.kafka.opening import Waiting
 from cdcd.kafka.producer import ProducerSettings, not_stopped
 from cdcd.observe.failpoints import FailpointName
-from deploy.rig.topics import open_transaction
+from deploy.rig.topics import open_transaction, topics_like
 from tests.servers import KafkaServer
 from tests.sinks import Place, numbered, record, until
 
@@ -41,7 +41,7 @@ def test_rows_and_position_appear_together_and_in_order(place: Place) -> None:
         (2, None, b"row 4"),
     ]
     assert [row for row in seen if row[0] == 0] == [(0, b"d", b"row 5")]
-    assert sink.close(5)
+    assert sink.close(30)
 
 
 def test_a_checkpoint_without_rows_moves_the_position_alone(place: Place) -> None:
@@ -99,7 +99,7 @@ def test_closing_aborts_what_is_open_and_holds_nobody_back(place: Place) -> None
     sink.open()
     sink.write(place.name, 0, [b"a"], numbered(1))
     _until_open(sink, place)
-    assert sink.close(10)
+    assert sink.close(30)
     assert place.values() == []
 
 
@@ -222,6 +222,7 @@ def test_a_topic_deleted_while_in_use_is_a_finding(place: Place) -> None:
     sink.write(place.name, 0, [b"a"], numbered(1))
     sink.checkpoint(record(1, 1))
     place.admin.delete_topics([place.name])[place.name].result(30)
+    until(lambda: not topics_like(place.bootstrap, place.name))  # the controller answers before the broker knows
     finding = _publish_until_found(sink, place, [b"a"], numbered(2))
     assert (finding.code, finding.kind) == ("kafka-topic-missing", "operator")
     assert place.name in finding.what
@@ -234,7 +235,7 @@ def test_no_broker_is_a_finding_that_waiting_may_mend() -> None:
         sink.open()
     assert (caught.value.finding.code, caught.value.finding.kind) == ("kafka-unreachable", "retry")
     assert "Connection refused" in caught.value.finding.what
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_waiting_for_a_broker_ends_when_asked() -> None:

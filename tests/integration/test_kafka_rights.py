@@ -150,4 +150,4 @@ def test_the_rights_that_the_docs_ask_for_are_enough(guarded: KafkaServer, place
     except HoldingLost as error:
         pytest.fail(str(error))
     assert place.stored() == record(1, 1)
-    assert sink.close(5)
+    assert sink.close(30)
