@@ -182,8 +182,8 @@ class Reader:
         for process in reversed(self._running):
             try:
                 os.killpg(process.pid, signal.SIGTERM)
-                process.wait(30)
-                until(lambda pid=process.pid: not _alive(pid), "its processes are gone", 30)  # type: ignore[misc]
+                process.wait(SECONDS)
+                until(lambda pid=process.pid: not _alive(pid), "its processes are gone", SECONDS)  # type: ignore[misc]
             except ProcessLookupError:
                 process.wait()
 

@@ -47,7 +47,7 @@ class Tree:
     def node(self, path: str) -> Node | None:
         """None: there is none."""
         try:
-            data, stat = self._read(lambda: self._client.get_async(self._chroot + path))
+            data, stat = self._answer(lambda: self._client.get_async(self._chroot + path))
         except NoNodeError:
             return None
         except (KazooException, KazooTimeoutError) as error:
@@ -62,15 +62,15 @@ class Tree:
     def children(self, path: str) -> list[str]:
         """Sorted; none of a missing node."""
         try:
-            names = self._read(lambda: self._client.get_children_async(self._chroot + path))
+            names = self._answer(lambda: self._client.get_children_async(self._chroot + path))
         except NoNodeError:
             return []
         except (KazooException, KazooTimeoutError) as error:
             raise TreeAway(path) from error
         return sorted(names)
 
-    def _read(self, ask: "Callable[[], AsyncResult[Answer]]") -> Answer:
-        """Asked again where the connection breaks before the answer."""
+    def _answer(self, ask: "Callable[[], AsyncResult[Answer]]") -> Answer:
+        """Asked again where the connection breaks before the answer: all that is written here may be written twice."""
         deadline = time.monotonic() + _ANSWER
         while True:
             try:
@@ -83,16 +83,16 @@ class Tree:
     def put(self, path: str, data: bytes) -> None:
         """Create it, or set it where it stands. What is above it must stand."""
         try:
-            self._client.create_async(self._chroot + path, data).get(timeout=_ANSWER)
+            self._answer(lambda: self._client.create_async(self._chroot + path, data))
         except NodeExistsError:
-            self._client.set_async(self._chroot + path, data).get(timeout=_ANSWER)
+            self._answer(lambda: self._client.set_async(self._chroot + path, data))
         except (KazooException, KazooTimeoutError) as error:
             raise TreeAway(path) from error
 
     def delete(self, path: str) -> None:
         """Nothing happens where there is none."""
         try:
-            self._client.delete_async(self._chroot + path).get(timeout=_ANSWER)
+            self._answer(lambda: self._client.delete_async(self._chroot + path))
         except NoNodeError:
             return
         except (KazooException, KazooTimeoutError) as error:

@@ -97,7 +97,7 @@ class Scene:
         self.settings.write_text(
             f'cluster = "prod"\nserver_id = "a"\nlog_level = "debug"\nhttp.port = 0\n'
             f'credentials_dir = "{self.folder}/credentials"\n'
-            f'[zookeeper]\nhosts = ["{self.zookeeper.hosts}"]\nsession_timeout = "3s"\nchroot = "/canaries"\n'
+            f'[zookeeper]\nhosts = ["{self.zookeeper.hosts}"]\nsession_timeout = "10s"\nchroot = "/canaries"\n'
             f'auth = {{scheme = "digest", credential = "{zookeeper}"}}\n'
             f'[scheduling]\nsettle = "0s"\n[fleet]\nstart_attempts = 100\n'
             f'[kafka.default]\n{sasl} = "kafka"\n'

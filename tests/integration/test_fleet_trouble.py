@@ -63,7 +63,7 @@ def test_a_session_timeout_that_zookeeper_does_not_allow(zookeeper: ZookeeperSer
 
 
 def test_what_one_account_makes_is_its_own(zookeeper: ZookeeperServer, credentials: Credentials) -> None:
-    ensemble = zookeeper.ensemble(auth={"scheme": "digest", "credential": "fleet"})
+    ensemble = zookeeper.ensemble(auth={"scheme": "digest", "credential": "fleet"}, session_timeout="10s")
     with opened(ensemble, credentials) as session:
         ensure_tree(session, "main")
         session.create(paths.definition("orders"), b"{}")
@@ -71,7 +71,7 @@ def test_what_one_account_makes_is_its_own(zookeeper: ZookeeperServer, credentia
         session.create(paths.running("orders"), ephemeral=True)
         assert not acl_open(session)
     for other in (ensemble.model_copy(update={"auth": None}), zookeeper.ensemble(
-        auth={"scheme": "digest", "credential": "stranger"}, chroot=ensemble.chroot
+        auth={"scheme": "digest", "credential": "stranger"}, chroot=ensemble.chroot, session_timeout="10s"
     )):  # fmt: skip
         with opened(other, credentials) as session:
             forbidden: list[Callable[[], object]] = [
