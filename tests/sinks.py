@@ -62,8 +62,9 @@ class Place:
     def at_least_once(self, **options: Any) -> AtLeastOnceSink:
         return AtLeastOnceSink(self.config, self.transactional_id, self.position_topic, **options)
 
-    def stored(self) -> PositionRecord | None:
-        return positions_in(self.config, self.position_topic).read()
+    def stored(self, patience: float = 20.0) -> PositionRecord | None:
+        """`patience`: a producer is told of its commit before the marker stands, which takes a busy broker its time."""
+        return positions_in(self.config, self.position_topic).read(patience=patience)
 
     def records(self) -> list[Record]:
         """All rows that a read_committed consumer sees."""

@@ -61,7 +61,7 @@ def test_what_a_dead_owner_left_open_ends_with_init_transactions(place: Place) -
     dead.commit_transaction(30)
     _append(dead, place, record(1, 2).to_json())
     with pytest.raises(PositionHeld):
-        place.stored()
+        place.stored(patience=1.0)
     sink = place.exactly_once()
     sink.open()
     assert place.stored() == record(1, 1)

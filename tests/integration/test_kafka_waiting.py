@@ -102,9 +102,9 @@ def test_peeking_sees_what_is_committed_and_reading_all_of_it(place: Place) -> N
         owner.checkpoint(record(1, seq))
         if seq % 10 == 0:
             until(lambda seq=seq: positions.peek() == record(1, seq))  # type: ignore[misc] # its marker comes after the answer
-    assert positions.read() == record(1, 149)
+    assert positions.read(patience=20) == record(1, 149)
     owner.checkpoint(record(1, 150))
-    assert positions.read() == record(1, 150)
+    assert positions.read(patience=20) == record(1, 150)
     assert owner.close(30)
 
 
@@ -124,7 +124,7 @@ def test_peeking_does_not_wait_for_an_open_transaction(place: Place) -> None:
     with pytest.raises(HoldingLost):
         positions.read(patience=0.2)
     assert owner.close(30)
-    assert positions.read() == record(1, 1)
+    assert positions.read(patience=20) == record(1, 1)
 
 
 def test_nothing_is_left_behind(place: Place) -> None:
