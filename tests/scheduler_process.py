@@ -35,8 +35,8 @@ class SchedulerProcess:
             )
 
     def events(self) -> list[dict[str, Any]]:
-        lines = [line for line in self._log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
-        return [json.loads(line) for line in lines]
+        """All that is written as a whole by now."""
+        return [json.loads(line) for line in self._log.read_text().split("\n")[:-1] if line.startswith("{")]
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         return [each for each in self.events() if each.get("event") == event]

@@ -86,7 +86,7 @@ class RunningScheduler:
     def stop(self) -> None:
         self._stop.set()
         self.scheduler.wake()
-        self._thread.join(10)
+        self._thread.join(30)
         assert not self._thread.is_alive()
         self.session.close()
 
@@ -186,6 +186,12 @@ class ScheduledFleet:
 
     def is_consistent(self) -> bool:
         """The index nodes say what the schedule nodes say, and every instance has a number of its own."""
+        try:
+            return self._agrees()
+        except NoNodeError:  # a folder that somebody has removed and that is not made again yet
+            return False
+
+    def _agrees(self) -> bool:
         indexed: dict[str, set[str]] = {}
         numbers = self.numbers()
         if len(set(numbers.values())) < len(numbers):

@@ -16,6 +16,8 @@ from cdcd.worker.channel import Assignment, Farewell, Hello, Report
 from deploy.rig.process import until
 from tests.speakers import speak
 
+SECONDS = 60.0
+"""So long a word may take: the first process waits for the forkserver to load its modules."""
 Start = Callable[[str], tuple[WorkerProcess, "SimpleQueue[Heard]"]]
 
 
@@ -39,7 +41,7 @@ def start(forkserver: Forkserver) -> Iterator[Start]:
     yield start
     for process in started:
         process.kill()
-        until(lambda p=process.pid: not lives(p), f"{process.pid} is gone", 10)  # type: ignore[misc]
+        until(lambda p=process.pid: not lives(p), f"{process.pid} is gone", 30)  # type: ignore[misc]
 
 
 def lives(pid: int) -> bool:
@@ -49,7 +51,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-def end(heard: "SimpleQueue[Heard]", timeout: float = 10) -> tuple[list[Heard], int | None]:
+def end(heard: "SimpleQueue[Heard]", timeout: float = SECONDS) -> tuple[list[Heard], int | None]:
     """What was said up to the end, and the exit status."""
     said: list[Heard] = []
     while not isinstance(message := heard.get(timeout=timeout), Gone):
@@ -59,7 +61,7 @@ def end(heard: "SimpleQueue[Heard]", timeout: float = 10) -> tuple[list[Heard], 
 
 def test_what_it_says_arrives_in_order_and_a_stop_is_obeyed(start: Start) -> None:
     process, heard = start("reports")
-    hello, report = heard.get(timeout=10), heard.get(timeout=10)
+    hello, report = heard.get(timeout=SECONDS), heard.get(timeout=SECONDS)
     assert hello == Hello(42, b"secret")
     assert isinstance(report, Report)
     assert report.metrics.epoch == 3
@@ -78,12 +80,12 @@ def test_a_crash_is_told_with_its_cause(start: Start, name: str, code: int) -> N
 @pytest.mark.parametrize("name", ["babbles", "lingers"])
 def test_one_that_cannot_be_heard_any_more_is_killed(start: Start, name: str) -> None:
     _, heard = start(name)
-    assert end(heard, SPEECHLESS_GRACE + 10)[1] == -signal.SIGKILL
+    assert end(heard, SPEECHLESS_GRACE + SECONDS)[1] == -signal.SIGKILL
 
 
 def test_a_stopped_process_can_be_killed(start: Start) -> None:
     process, heard = start("obeys")
-    heard.get(timeout=10)
+    heard.get(timeout=SECONDS)
     os.kill(process.pid, signal.SIGSTOP)
     process.kill()
     assert end(heard)[1] == -signal.SIGKILL
@@ -91,16 +93,16 @@ def test_a_stopped_process_can_be_killed(start: Start) -> None:
 
 def test_a_killed_forkserver_costs_no_worker_and_is_replaced(start: Start, forkserver: Forkserver) -> None:
     process, heard = start("obeys")
-    heard.get(timeout=10)
+    heard.get(timeout=SECONDS)
     assert forkserver.pid is not None
     killed = forkserver.pid
     os.kill(killed, signal.SIGKILL)
-    until(lambda: not lives(killed), "the forkserver is gone", 10)
+    until(lambda: not lives(killed), "the forkserver is gone", 30)
     forkserver.keep_ready()
     assert forkserver.pid != killed
     assert lives(process.pid)
     other, heard_of_other = start("obeys")
-    heard_of_other.get(timeout=10)
+    heard_of_other.get(timeout=SECONDS)
     process.stop()
     assert end(heard)[0] == [Farewell("stopped", "asked to stop")]
     other.kill()
@@ -127,4 +129,4 @@ def test_workers_and_forkserver_end_with_a_killed_server() -> None:
         assert len(pids) == 4
         assert all(map(lives, pids))
         server.kill()
-    until(lambda: not any(map(lives, pids)), "all are gone", 3)
+    until(lambda: not any(map(lives, pids)), "all are gone", 30)
