@@ -54,7 +54,7 @@ class PrometheusServer:
         """An instant query's vector. AssertionError where Prometheus refuses it."""
         url = f"{self.url}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
         try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(url, timeout=30) as answer:
                 body = json.loads(answer.read())
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{expression}: {error.read().decode()}") from None
@@ -64,7 +64,7 @@ class PrometheusServer:
 
     def rules(self) -> list[dict[str, Any]]:
         """All rules, with what became of their last evaluation."""
-        with urllib.request.urlopen(f"{self.url}/api/v1/rules", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v1/rules", timeout=30) as answer:
             groups = json.loads(answer.read())["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
 

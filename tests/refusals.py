@@ -70,7 +70,7 @@ def publishes(instance: Instance, bootstrap: str) -> None:
 def ran(*command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """It has ended, and shown nobody a stack of calls."""
     given = plain_environment() | environment
-    done = subprocess.run(command, env=given, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=given, capture_output=True, text=True, check=False, timeout=120)
     assert "Traceback" not in done.stderr
     return done
 

@@ -5,7 +5,7 @@ import secrets
 import signal
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -200,7 +200,13 @@ class ZookeeperServer:
         """New connections see this one; of a server with client.certReload=true, which reads the file by itself."""
         shown = certificate.cert.read_text()
         write(self.stack.folder / "zookeeper/keystore.pem", certificate.key.read_text() + shown)
-        until(lambda: ssl.get_server_certificate(parse_endpoint(self.secure)) == shown)
+
+        def is_shown() -> bool:
+            with suppress(OSError):  # as it reads the file it may not answer
+                return ssl.get_server_certificate(parse_endpoint(self.secure), timeout=5) == shown
+            return False
+
+        until(is_shown)
 
     def stop(self, *, kill: bool = False) -> None:
         self.stack.down("zookeeper", kill=kill)

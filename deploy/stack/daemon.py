@@ -138,8 +138,8 @@ def stop_all(daemons: Sequence[Daemon], seconds: float) -> None:
     waiting = [(daemon, pid) for daemon in daemons if (pid := daemon.signal(first)) is not None]
     deadline = time.monotonic() + seconds
     for daemon, pid in waiting:
-        if daemon.ended(pid, deadline if seconds else deadline + 10):
+        if daemon.ended(pid, deadline if seconds else deadline + 60):
             continue
         daemon.signal(signal.SIGKILL)
-        if not daemon.ended(pid, time.monotonic() + 10):
+        if not daemon.ended(pid, time.monotonic() + 60):
             fail(f"{daemon.name} (pid {pid}) does not end after SIGKILL: is it stuck in the kernel?")

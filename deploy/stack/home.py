@@ -12,7 +12,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -145,6 +145,6 @@ def remove(path: Path) -> None:
     """Delete a folder at once from its readers' view, even if deleting is interrupted; absent is fine."""
     trash = path.with_name(f"{path.name}.trash")
     shutil.rmtree(trash, ignore_errors=True)
-    if path.exists():
+    with suppress(FileNotFoundError):  # it is not there, or somebody else deletes what a killed run left
         path.rename(trash)
         shutil.rmtree(trash, ignore_errors=True)

@@ -50,8 +50,9 @@ def told(instance: Instance) -> dict[str, Any]:
     """The finding of an instance that runs alone, in /status and, once, in its log."""
     worker = instance.run()
     finding = until(lambda: _finding(worker), "it is told")
-    assert [line["event"] for line in worker.log() if line.get("finding") == finding["code"]] == ["instance.parked"]
     assert worker.stop() == 0
+    # All of its log is written.
+    assert [line["event"] for line in worker.log() if line.get("finding") == finding["code"]] == ["instance.parked"]
     return dict(finding)
 
 

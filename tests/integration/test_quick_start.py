@@ -262,7 +262,7 @@ def test_nothing_stands_there_yet(own: MysqlServer, monkeypatch: pytest.MonkeyPa
         dump.begin(DumpRequest(executed(own), file, offset, uuid_of(own)))
         assert dump.request == DumpRequest(executed(own))
         fill(own, 1)
-        assert dump.read(5.0)
+        assert dump.read(20.0)
     finally:
         dump.close()
 
@@ -304,7 +304,7 @@ def seconds_to_the_first_new_event(server: MysqlServer, request: DumpRequest) ->
 
 
 def at_the_end_of_a_file(server: MysqlServer, size: int) -> dict[str, float | int]:
-    """Both ways from the last but one transaction of a binlog file of `size` bytes."""
+    """Both ways from the last but one transaction of a binlog file of `size` bytes, each the best of five."""
     server.run(
         "CREATE DATABASE IF NOT EXISTS big",
         "CREATE TABLE IF NOT EXISTS big.t (v LONGBLOB) ENGINE = BLACKHOLE",
@@ -317,8 +317,8 @@ def at_the_end_of_a_file(server: MysqlServer, size: int) -> dict[str, float | in
     quick = DumpRequest(known, transaction.file, transaction.start)
     both = {}
     for name, request in (("by_place", quick), ("by_gtid", quick.by_gtid)):
-        times = sorted(seconds_to_the_first_new_event(server, request) for _ in range(5))
-        both[f"{name}_ms"] = round(times[2] * 1000, 1)
+        best = min(seconds_to_the_first_new_event(server, request) for _ in range(5))
+        both[f"{name}_ms"] = round(best * 1000, 1)
     return {"file_mib": transaction.end // MIB, **both}
 
 
