@@ -115,7 +115,7 @@ def test_another_source_setting_is_taken_over_anew_under_the_same_lock(make_stag
         dump = dumps(stage)
         lock = stage.fleet.tree.node(f"/state/{stage.name}/running")
         stage.define(source={"heartbeat": "3s"})
-        until(lambda: worker.reports[-1].metrics.takeovers == 2, "it is taken over anew")
+        until(lambda: worker.reports[-1].metrics.takeovers > 1, "it is taken over anew")
         goes_on(worker)
         assert set(dumps(stage)) - set(dump)
         assert stage.fleet.tree.node(f"/state/{stage.name}/running") == lock
