@@ -9,7 +9,8 @@ from confluent_kafka import KafkaError
 from cdcd.kafka.client import ClientConfig
 from cdcd.tls import Objection, handshake, objection, reason_of
 
-SECONDS: Final = 2.0
+SECONDS: Final = 5.0
+"""So long a broker may take to show it again: a busy one that does not in time has its certificate blamed without a reason."""
 _BROKER = re.compile(r"ssl://(?:\[([^\]]+)\]|([^:/]+)):(\d+)/")
 """Begins the text of an error: that of a broker which another one has named, too."""
 

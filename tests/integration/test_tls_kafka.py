@@ -35,7 +35,7 @@ pytestmark = pytest.mark.must_show("6.5")
 
 HANDSHAKE = b"\x16\x03"
 """Begins the first TLS record: handshake, version 3.x (RFC 8446, section 5.1)."""
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds; a refusal is told long before."""
 SILENCE = 2.0
 """Where nothing is told but that nobody answers."""
@@ -112,7 +112,7 @@ def _before_long(code: str, config: ClientConfig) -> Finding:
 
 def _publishes(place: Place) -> None:
     """Exactly once. Brokers hear of an account and its rights a little later than the controller."""
-    sink = place.exactly_once(open_timeout=SILENCE)
+    sink = place.exactly_once(open_timeout=PATIENCE)
     until(lambda: _opened(sink))
     sink.write(place.name, 0, [b"a"], numbered(1))
     sink.checkpoint(record(1, 1))
