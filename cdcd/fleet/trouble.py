@@ -202,7 +202,7 @@ def _mode(endpoint: Endpoint) -> _Mode | None:
         with socket.create_connection(endpoint, timeout=PROBE_SECONDS) as connection:
             connection.sendall(b"srvr")
             answer = connection.recv(4096)
-    except ConnectionResetError:
+    except (ConnectionResetError, BrokenPipeError):
         return "closes"
     except OSError:
         return None

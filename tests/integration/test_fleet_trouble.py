@@ -1,5 +1,7 @@
 """What can be wrong with ZooKeeper: each trouble has its own finding, and none is for ever."""
 
+import socket
+import struct
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ from cdcd.errors import FindingError
 from cdcd.fleet import paths
 from cdcd.fleet.registry import acl_open, ensure_tree
 from cdcd.fleet.session import LARGEST_NODE, Create, ZooKeeperAway
+from cdcd.tls import speaks_tls
 from tests.background import Background
 from tests.proxy import Proxy
 from tests.servers import ZookeeperFactory, ZookeeperServer
@@ -52,6 +55,22 @@ def test_the_limit_of_connections(zookeeper_server: ZookeeperFactory) -> None:
     server = zookeeper_server({"maxClientCnxns": "2"})
     with opened(server.ensemble()), opened(server.ensemble()):
         assert refused(server.ensemble()) == "zookeeper-connection-limit"
+
+
+def test_a_connection_that_is_reset_at_once_is_no_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ZooKeeper resets those that are too many; here before a handshake could begin."""
+    connect = socket.create_connection
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def connect_and_reset(address: tuple[str, int], timeout: float) -> socket.socket:
+            connection = connect(address, timeout)
+            with server.accept()[0] as accepted:
+                accepted.shutdown(socket.SHUT_WR)
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return connection
+
+        monkeypatch.setattr(socket, "create_connection", connect_and_reset)
+        assert not speaks_tls("127.0.0.1", server.getsockname()[1], 10.0)
 
 
 def test_a_session_timeout_that_zookeeper_does_not_allow(zookeeper: ZookeeperServer) -> None:
