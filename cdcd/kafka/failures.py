@@ -234,10 +234,16 @@ def explained(error: KafkaError, trouble: Trouble, subject: Subject) -> FindingE
 def _told(told: KafkaError, trouble: Trouble, subject: Subject) -> FindingError:
     if refuses_ours(told):
         return _made(_TLS_REFUSED, told.str(), subject)
-    if told.code() == KafkaError._SSL and (objection := objection_to(told, trouble.config)):
-        kind, reason = objection
-        return _made(_UNTRUSTED[kind], f"{_BROKER.sub('', told.str())}: {reason}", subject)
-    return refused(told, subject)
+    if told.code() != KafkaError._SSL:
+        return refused(told, subject)
+    try:
+        objection = objection_to(told, trouble.config)
+    except OSError:  # it may be starting anew, with the certificate that it lacked: the next attempt will tell
+        return unreachable(told.str(), subject)
+    if objection is None:
+        return refused(told, subject)
+    kind, reason = objection
+    return _made(_UNTRUSTED[kind], f"{_BROKER.sub('', told.str())}: {reason}", subject)
 
 
 def lost(error: KafkaError, subject: Subject) -> CdcdError:
