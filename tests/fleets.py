@@ -15,6 +15,8 @@ from tests.instances import source_of
 from tests.servers import KafkaServer, MysqlServer, ZookeeperServer
 
 MakeFleet = Callable[..., Fleet]
+LASTING = 10.0
+"""Seconds, of sessions of which none is to end by itself, however long a busy machine stands still."""
 
 
 @pytest.fixture

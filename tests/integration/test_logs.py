@@ -22,7 +22,7 @@ from deploy.rig.fleet import Fleet, Server
 from deploy.rig.load import Load
 from deploy.rig.process import LAUNCH, plain_environment, until
 from deploy.rig.worker import caught_up
-from tests.fleets import MakeFleet, loaded_instance
+from tests.fleets import LASTING, MakeFleet, loaded_instance
 from tests.instances import MakeInstance, source_of
 from tests.servers import MysqlServer
 
@@ -48,7 +48,7 @@ def lines(pipe: IO[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def test_an_output_that_nobody_reads_holds_nobody_up(make_fleet: MakeFleet, mysql: MysqlServer) -> None:
-    fleet = make_fleet()
+    fleet = make_fleet(session=LASTING)
     server = fleet.start("a", piped=True)
     assert server.output
     fcntl.fcntl(server.output, fcntl.F_SETPIPE_SZ, select.PIPE_BUF)

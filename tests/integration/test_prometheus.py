@@ -12,7 +12,7 @@ from deploy.grafana.draw import main as draw
 from deploy.rig.fleet import Fleet
 from deploy.rig.load import Load
 from deploy.rig.process import until
-from tests.fleets import MakeFleet, loaded_instance
+from tests.fleets import LASTING, MakeFleet, loaded_instance
 from tests.instances import source_of
 from tests.monitoring import (
     OF_OTHERS,
@@ -64,7 +64,7 @@ def test_each_alert_fires_and_does_not() -> None:
 @pytest.fixture
 def scraped(make_fleet: MakeFleet, mysql: MysqlServer, tmp_path: Path) -> Iterator[tuple[Fleet, PrometheusServer]]:
     """A fleet of two servers that publishes one instance, has given up another one, and is scraped."""
-    fleet = make_fleet(fleet={"start_attempts": 1})
+    fleet = make_fleet(fleet={"start_attempts": 1}, session=LASTING)
     orders, stuck = (loaded_instance(fleet, name, mysql) for name in ("orders", "stuck"))
     for server in ("ada", "bea"):
         fleet.start(server)

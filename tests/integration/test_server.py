@@ -15,6 +15,7 @@ import pytest
 
 from deploy.rig.fleet import Fleet, Server
 from deploy.rig.process import LAUNCH, plain_environment, until
+from tests.fleets import LASTING
 from tests.servers import ZookeeperFactory, ZookeeperServer
 
 NO_BROKER = "127.0.0.1:1"
@@ -22,7 +23,7 @@ NO_BROKER = "127.0.0.1:1"
 
 @pytest.fixture
 def fleet(zookeeper: ZookeeperServer, tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(tmp_path, zookeeper.hosts, NO_BROKER)
+    made = Fleet(tmp_path, zookeeper.hosts, NO_BROKER, session=LASTING)
     yield made
     made.close()
 
@@ -98,6 +99,7 @@ def test_a_second_signal_ends_it_at_once(fleet: Fleet) -> None:
 
 
 def test_a_lost_session_is_made_anew_and_registered_again(fleet: Fleet) -> None:
+    fleet.session = 3.0
     server = up(fleet)
     server.signal(signal.SIGSTOP)
     until(lambda: fleet.tree.node("/servers/a") is None, "its session is over", 30)
@@ -170,6 +172,7 @@ def test_settings_that_are_not_valid(tmp_path: Path) -> None:
 
 
 def test_a_server_id_in_use(fleet: Fleet) -> None:
+    fleet.session = 3.0  # it is waited for
     up(fleet)
     done = run(fleet.write_settings("a"))
     assert done.returncode == 1
@@ -203,7 +206,6 @@ def test_an_http_address_in_use(fleet: Fleet) -> None:
 
 def test_a_restart_after_a_kill_takes_the_dead_processs_place(fleet: Fleet) -> None:
     """Nobody sees the server gone, and nothing is waited for: not the dead one's session, long as it is."""
-    fleet.session = 10.0
     killed = up(fleet)
     before = fleet.tree.node("/servers/a")
     killed.kill()

@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deploy.rig.fleet import SESSION_SECONDS, Fleet, Server
+from deploy.rig.fleet import Fleet, Server
 from deploy.rig.pace import TABLE, Pace
 from deploy.rig.process import until
 from deploy.rig.worker import Instance
-from tests.fleets import MakeFleet
+from tests.fleets import LASTING, MakeFleet
 from tests.instances import source_of
 from tests.servers import MysqlServer
 
@@ -28,8 +28,8 @@ def quiet(fleet: Fleet, mysql: MysqlServer, *names: str, **more: Any) -> list[In
     return made
 
 
-def one_server(make_fleet: MakeFleet, session: float = SESSION_SECONDS) -> tuple[Fleet, Server]:
-    made = make_fleet(scheduling={"settle": "0s"}, session=session)
+def one_server(make_fleet: MakeFleet) -> tuple[Fleet, Server]:
+    made = make_fleet(scheduling={"settle": "0s"}, session=LASTING)
     server = made.start("a")
     made.registered()
     return made, server
@@ -85,7 +85,7 @@ def test_what_it_runs_is_shown_and_reported_until_it_leaves(make_fleet: MakeFlee
 
 def test_a_killed_worker_is_back_at_once(make_fleet: MakeFleet, mysql: MysqlServer) -> None:
     """Its session is closed for it: the new one does not wait for the old one's lock."""
-    fleet, server = one_server(make_fleet, session=10.0)
+    fleet, server = one_server(make_fleet)
     quiet(fleet, mysql, "one")
     fleet.running()
     killed, began = fleet.worker_pid("one"), time.monotonic()
@@ -99,7 +99,7 @@ def test_a_killed_worker_is_back_at_once(make_fleet: MakeFleet, mysql: MysqlServ
 
 
 def test_crashes_in_a_row_are_slowed_told_and_parked(make_fleet: MakeFleet, mysql: MysqlServer) -> None:
-    fleet = make_fleet(fleet={"start_attempts": 3}, scheduling={"settle": "0s"})
+    fleet = make_fleet(fleet={"start_attempts": 3}, scheduling={"settle": "0s"}, session=LASTING)
     server = fleet.start("a", failpoint="producer.before_init=crash")
     fleet.registered()
     quiet(fleet, mysql, "one")
@@ -174,7 +174,7 @@ def _command(pid: int) -> bytes:
 
 
 def test_a_server_that_stops_hands_over_first(make_fleet: MakeFleet, mysql: MysqlServer) -> None:
-    fleet = make_fleet(scheduling={"settle": "2s"})
+    fleet = make_fleet(scheduling={"settle": "2s"}, session=LASTING)
     for server_id in ("a", "b"):
         fleet.start(server_id)
     fleet.registered()

@@ -25,7 +25,7 @@ from deploy.rig.load import Load
 from deploy.rig.process import until
 from deploy.rig.topics import read_committed
 from deploy.rig.worker import caught_up
-from tests.fleets import MakeFleet, loaded_instance
+from tests.fleets import LASTING, MakeFleet, loaded_instance
 from tests.instances import MakeInstance, source_of
 from tests.monitoring import ROOT
 from tests.servers import MysqlServer, ZookeeperServer
@@ -201,7 +201,7 @@ def started(fleet: Fleet, server: str = "a", failpoint: str | None = None) -> Se
 
 
 def test_a_server_from_its_start_to_its_end(zookeeper: ZookeeperServer, tmp_path: Path, told: Systemd) -> None:
-    fleet = Fleet(tmp_path, zookeeper.hosts, "127.0.0.1:1")
+    fleet = Fleet(tmp_path, zookeeper.hosts, "127.0.0.1:1", session=LASTING)
     try:
         server = started(fleet)
         told.hears("READY=1")
@@ -229,7 +229,7 @@ def test_a_server_from_its_start_to_its_end(zookeeper: ZookeeperServer, tmp_path
 
 
 def test_a_worker_logs_at_the_new_level(make_fleet: MakeFleet, mysql: MysqlServer) -> None:
-    fleet = make_fleet()
+    fleet = make_fleet(session=LASTING)
     server = started(fleet)
     fleet.define(loaded_instance(fleet, "orders", mysql))
     fleet.running("orders")
@@ -245,7 +245,7 @@ def test_a_worker_logs_at_the_new_level(make_fleet: MakeFleet, mysql: MysqlServe
 
 def test_a_stop_stores_positions_in_time(make_fleet: MakeFleet, mysql: MysqlServer, told: Systemd) -> None:
     """Nobody is there to hand over to, and the source goes on writing."""
-    fleet = make_fleet()
+    fleet = make_fleet(session=LASTING)
     server = started(fleet)
     orders = loaded_instance(fleet, "orders", mysql)
     fleet.define(orders)
@@ -282,7 +282,7 @@ def _said(server: Server, event: str) -> int:
 @pytest.mark.prove
 def test_a_hanging_loop_is_not_fed_for(make_fleet: MakeFleet, mysql: MysqlServer, told: Systemd) -> None:
     """A fault in the supervisor's thread; the control thread lives, and must not say that all is well."""
-    fleet = make_fleet()
+    fleet = make_fleet(session=LASTING)
     server = started(fleet, failpoint="supervisor.after_spawn=hang")
     fleet.define(loaded_instance(fleet, "orders", mysql))
     until(lambda: server.get("/livez") != "ok\n", "it counts as hanging", 60)
