@@ -113,7 +113,7 @@ class Process:
         self.signal(signal.SIGKILL)
         self.wait(30)
 
-    def stop(self, timeout: float = 30) -> int:
+    def stop(self, timeout: float = 60) -> int:
         """SIGTERM; exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(timeout)

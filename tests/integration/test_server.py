@@ -19,6 +19,8 @@ from tests.fleets import LASTING
 from tests.servers import ZookeeperFactory, ZookeeperServer
 
 NO_BROKER = "127.0.0.1:1"
+OWN = {"maxSessionTimeout": "60000"}
+"""Settings of a ZooKeeper of these tests' own."""
 
 
 @pytest.fixture
@@ -110,7 +112,7 @@ def test_a_lost_session_is_made_anew_and_registered_again(fleet: Fleet) -> None:
 
 
 def test_it_waits_for_a_zookeeper_that_is_away_and_says_so(zookeeper_server: ZookeeperFactory, tmp_path: Path) -> None:
-    zookeeper = zookeeper_server()
+    zookeeper = zookeeper_server(OWN)
     fleet = Fleet(tmp_path, zookeeper.hosts, NO_BROKER)
     try:
         zookeeper.stop(kill=True)
@@ -142,7 +144,7 @@ def test_a_stop_is_heard_while_zookeeper_is_away(fleet: Fleet) -> None:
     fleet.zookeeper = "127.0.0.1:1"
     server = fleet.start("a")
     until(lambda: any(line["event"] == "server.troubled" for line in server.log()), "it waits")
-    assert server.stop(30) == 0, server.said()
+    assert server.stop() == 0, server.said()
 
 
 # ---------------------------------------------------------------- what keeps it out
@@ -204,8 +206,9 @@ def test_an_http_address_in_use(fleet: Fleet) -> None:
     assert json.dumps(fleet.tree.children("/servers")) == '["a"]'
 
 
-def test_a_restart_after_a_kill_takes_the_dead_processs_place(fleet: Fleet) -> None:
-    """Nobody sees the server gone, and nothing is waited for: not the dead one's session, long as it is."""
+def test_a_restart_after_a_kill_takes_the_dead_processs_place(fleet: Fleet, zookeeper_server: ZookeeperFactory) -> None:
+    """Nobody sees the server gone, and nothing is waited for: not the dead one's session, which outlasts any start."""
+    fleet.zookeeper, fleet.session = zookeeper_server(OWN).hosts, 60.0
     killed = up(fleet)
     before = fleet.tree.node("/servers/a")
     killed.kill()

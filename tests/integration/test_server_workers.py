@@ -183,7 +183,7 @@ def test_a_server_that_stops_hands_over_first(make_fleet: MakeFleet, mysql: Mysq
     server = fleet.servers["a"]
     mine = fleet.placed()["a"]
     assert mine
-    assert server.stop(60) == 0, server.said()
+    assert server.stop() == 0, server.said()
     endings = [reason.partition(":")[0] for reason in said(server, "worker.ended")]
     assert endings == ["handed_over"] * len(mine)
     fleet.running()
@@ -208,7 +208,7 @@ def test_a_worker_that_does_not_stop_is_killed(make_fleet: MakeFleet, mysql: Mys
     quiet(fleet, mysql, "one", "two")
     fleet.running()
     os.kill(fleet.worker_pid("one"), signal.SIGSTOP)
-    assert server.stop(60) == 0, server.said()
+    assert server.stop() == 0, server.said()
     assert said(server, "worker.killed", "one") == ["it did not stop within 10 s"]
     assert said(server, "worker.killed", "two") == []
     assert fleet.runner("one") is None
