@@ -161,7 +161,7 @@ def _may_run(server: PlannedServer, name: str, instance: PlannedInstance) -> boo
     )
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(INPUTS)
 def test_nothing_new_is_put_where_it_may_not_run(given_: Input) -> None:
     made = given_.plan()
@@ -184,7 +184,7 @@ def test_nothing_new_is_put_where_it_may_not_run(given_: Input) -> None:
         assert change.reason
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(INPUTS)
 def test_who_runs_is_not_stopped_without_a_successor(given_: Input) -> None:
     """A node leaves a live server at once only for one that has the lock, or because it failed there or was handed over."""
@@ -197,7 +197,7 @@ def test_who_runs_is_not_stopped_without_a_successor(given_: Input) -> None:
         assert server is None or not server.alive or failed or instance.runner == before.next
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(INPUTS)
 def test_no_server_gets_more_than_it_may(given_: Input) -> None:
     after = given_.after(given_.plan()).schedule
@@ -212,7 +212,7 @@ def _counts(schedule: Mapping[str, Schedule], instances: Mapping[str, PlannedIns
     return Counter(name for node in kept for name in {node.server, node.next} if name is not None)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(INPUTS)
 def test_a_plan_that_is_carried_out_leaves_nothing_to_change(given_: Input) -> None:
     """Where a node was inconsistent, the second plan may find what the first put right."""
