@@ -140,9 +140,9 @@ _RECORD = _Rule(
 )
 _REPLICATION = _Rule(
     "kafka-replication",
-    "operator",
+    "retry",  # brokers that are being restarted count as none while ZooKeeper still keeps Kafka's metadata
     "The cluster cannot keep that many replicas of {topic}",
-    "Set `sink.create.replication` to the number of brokers at most",
+    "It is tried again by itself, for when brokers come back; else set `sink.create.replication` to the number of brokers at most",
 )
 _PARTITIONS = _Rule(
     "kafka-partitions",

@@ -56,17 +56,17 @@ def test_made_by_several_at_once(kafka: KafkaServer, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("topic", "replication", "code"),
+    ("topic", "replication", "code", "kind"),
     [
-        ("no topic's name", 1, "kafka-topic-name"),
-        ("x" * 250, 1, "kafka-topic-name"),
-        ("k-too-many-replicas", 3, "kafka-replication"),
+        ("no topic's name", 1, "kafka-topic-name", "operator"),
+        ("x" * 250, 1, "kafka-topic-name", "operator"),
+        ("k-too-many-replicas", 3, "kafka-replication", "retry"),
     ],
 )
-def test_what_cannot_be_made_is_a_finding(topics: Topics, topic: str, replication: int, code: str) -> None:
+def test_what_cannot_be_made_is_a_finding(topics: Topics, topic: str, replication: int, code: str, kind: str) -> None:
     with pytest.raises(FindingError) as caught:
         topics.ensure(topic, 1, replication)
-    assert (caught.value.finding.code, caught.value.finding.kind) == (code, "operator")
+    assert (caught.value.finding.code, caught.value.finding.kind) == (code, kind)
     assert topic in caught.value.finding.what
 
 
