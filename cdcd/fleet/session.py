@@ -186,28 +186,21 @@ class Session(Connection):
     def many(self, paths: Iterable[str], changed: Changed | None = None) -> dict[str, Stored | None]:
         """The nodes of many paths, asked for without waiting for each answer."""
         found: dict[str, Stored | None] = {}
-        asking = iter(paths)
-        while batch := list(islice(asking, PIPELINE)):
-            found |= self._batch(batch, changed)
-        return found
-
-    def _batch(self, paths: list[str], changed: Changed | None) -> dict[str, Stored | None]:
-        found: dict[str, Stored | None] = {}
-        for path, answer in [(path, self._send(self._getting(path, changed))) for path in paths]:
+        for path, answer in self._sent(paths, lambda path: self._getting(path, changed)):
             try:
                 found[path] = _stored(*self._await(path, answer))
             except NoNodeError:
                 found[path] = None
         if changed is not None:  # a get of a missing node sets no watch
             missing = [path for path, node in found.items() if node is None]
-            for path, exists in [(path, self._send(self._looking(path, changed))) for path in missing]:
+            for path, exists in self._sent(missing, lambda path: self._looking(path, changed)):
                 if self._await(path, exists) is not None:
                     found[path] = self.get(path, changed)
         return found
 
     def access(self, paths: Iterable[str]) -> list[Access]:
         """Of these nodes; missing ones are left out."""
-        lists = self._each(paths, lambda path: lambda client: client.get_acls_async(path))
+        lists = self._each(paths, lambda path: lambda client: client.get_acls_async(self._at(path)))
         return [Access(path, any(map(_lets_all_change, acls)), stat.numChildren > 0) for path, (acls, stat) in lists]
 
     def open_to_all(self, paths: Iterable[str]) -> bool:
@@ -216,19 +209,24 @@ class Session(Connection):
 
     def below(self, paths: Iterable[str]) -> list[str]:
         """Paths of the children of these nodes; a missing one has none."""
-        names = self._each(paths, lambda path: lambda client: client.get_children_async(path))
+        names = self._each(paths, lambda path: lambda client: client.get_children_async(self._at(path)))
         return [f"{path}/{name}" for path, children in names for name in sorted(children)]
 
     def _each(
         self, paths: Iterable[str], request: "Callable[[str], Callable[[KazooClient], AsyncResult[_Answer]]]"
     ) -> "Iterator[tuple[str, _Answer]]":
-        """Asked for without waiting for each answer. Left out: missing nodes, and those that are somebody else's alone."""
+        """Left out: missing nodes, and those that are somebody else's alone."""
+        for path, answer in self._sent(paths, request):
+            with suppress(NoNodeError, NoRights):
+                yield path, self._await(path, answer)
+
+    def _sent(
+        self, paths: Iterable[str], request: "Callable[[str], Callable[[KazooClient], AsyncResult[_Answer]]]"
+    ) -> "Iterator[tuple[str, tuple[float, AsyncResult[_Answer]]]]":
+        """Asked for without waiting for each answer, `PIPELINE` of them ahead."""
         asking = iter(paths)
         while batch := list(islice(asking, PIPELINE)):
-            sent = [(path, self._send(request(self._at(path)))) for path in batch]
-            for path, answer in sent:
-                with suppress(NoNodeError, NoRights):
-                    yield path, self._await(path, answer)
+            yield from [(path, self._send(request(path))) for path in batch]
 
     # ---------------------------------------------------------------- writing
 
