@@ -16,7 +16,7 @@ from deploy.stack import sweep
 from deploy.stack.mysql import FLAVOURS
 from tests.background import Background
 from tests.certificates import Papers
-from tests.fleets import make_fleet
+from tests.fleets import LASTING, make_fleet
 from tests.instances import figures, make_instance
 from tests.lone_workers import make_stage
 from tests.play import play
@@ -116,8 +116,8 @@ def ensemble(zookeeper: ZookeeperServer) -> ZooKeeper:
 
 @pytest.fixture
 def lasting(ensemble: ZooKeeper) -> ZooKeeper:
-    """The same with sessions of 10 s: where none is to end by itself, however long a busy machine stands still."""
-    return ensemble.model_copy(update={"session_timeout": 10.0})
+    """The same with sessions of LASTING seconds: where none is to end by itself, however long a busy machine stands still."""
+    return ensemble.model_copy(update={"session_timeout": LASTING})
 
 
 @pytest.fixture(scope="module")

@@ -156,11 +156,11 @@ class Play:
 
 
 @pytest.fixture
-def play(ensemble: ZooKeeper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
+def play(ensemble: ZooKeeper, lasting: ZooKeeper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
     """An empty stage, in a process without log lines, as `cdcctl` is. Nobody's session ends by itself."""
     before = structlog.get_config()
     hush()
-    session = Session(ensemble.model_copy(update={"session_timeout": 10.0}), Credentials(None), "play")
+    session = Session(lasting, Credentials(None), "play")
     session.start()
     ensure_tree(session, "shop")
     made = Play(ensemble, session)

@@ -5,7 +5,6 @@
 It logs to standard output; CDCD_FAILPOINT plants faults. Ends with its standard input.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any
 from cdcd.config.zookeeper import ZooKeeper
 from cdcd.observe.failpoints import from_environment
 from cdcd.observe.logging import Logs
+from deploy.rig.process import json_lines
 from tests.scheduling import RunningScheduler
 
 
@@ -36,7 +36,7 @@ class SchedulerProcess:
 
     def events(self) -> list[dict[str, Any]]:
         """All that is written as a whole by now."""
-        return [json.loads(line) for line in self._log.read_text().split("\n")[:-1] if line.startswith("{")]
+        return list(json_lines(self._log))
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         return [each for each in self.events() if each.get("event") == event]

@@ -145,7 +145,7 @@ class Process:
 
     def log(self) -> list[dict[str, Any]]:
         """Its log lines as JSON objects."""
-        return list(_json_lines(self.out))
+        return list(json_lines(self.out))
 
     def said(self) -> str:
         """The end of what it wrote, for a failed test's account."""
@@ -158,8 +158,8 @@ class Process:
         return int(found[0]) / 1024 if found else 0.0
 
 
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Without the last one while it is being written."""
+def json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Those of a log that are JSON, without the last one while it is being written."""
     for line in path.read_text(errors="replace").split("\n")[:-1]:
         if line.startswith("{"):
             yield json.loads(line)

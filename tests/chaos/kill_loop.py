@@ -9,7 +9,7 @@ from typing import Any
 
 from deploy.rig.checks import Report, State
 from deploy.rig.load import TABLES, History, Load, Shape, create_tables
-from deploy.rig.process import Process
+from deploy.rig.process import Process, json_lines
 from deploy.rig.source import BinlogPoint
 from deploy.rig.topics import read_committed
 from deploy.rig.verify import Run, verify
@@ -177,8 +177,7 @@ def working(worker: Worker) -> bool:
 
 def hits(worker: Process) -> list[str]:
     """Failpoints it reached, from its standard error."""
-    lines = worker.err.read_text(errors="replace").split("\n")[:-1]  # what follows is being written
-    return [json.loads(line)["failpoint"] for line in lines if line.startswith("{") and '"failpoint"' in line]
+    return [line["failpoint"] for line in json_lines(worker.err) if "failpoint" in line]
 
 
 def positions(instance: Instance) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from deploy.rig.process import until
 from deploy.rig.topics import read_committed, topics_like
 from deploy.rig.tree import expire
 from deploy.rig.worker import Instance
-from tests.fleets import MakeFleet
+from tests.fleets import LASTING, MakeFleet
 from tests.instances import source_of
 from tests.servers import MysqlServer
 
@@ -80,7 +80,7 @@ def desk(make_fleet: MakeFleet, mysql: MysqlServer, tmp_path: Path) -> Iterator[
     before = structlog.get_config()
     hush()
     scheduling = {"settle": "0s", "cooldown": "60s", "handover_timeout": "15s", "avoid": "20s"}
-    fleet = make_fleet(scheduling=scheduling, session=10.0)  # nothing is taken over but what is told to be
+    fleet = make_fleet(scheduling=scheduling, session=LASTING)  # nothing is taken over but what is told to be
     fleet.start("a")
     fleet.start("b")
     fleet.registered()

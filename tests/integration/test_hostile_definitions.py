@@ -18,7 +18,7 @@ from deploy.rig.fleet import Fleet, Server
 from deploy.rig.pace import Pace
 from deploy.rig.process import plain_environment, until
 from deploy.rig.topics import topics_like
-from tests.fleets import MakeFleet
+from tests.fleets import LASTING, MakeFleet
 from tests.instances import source_of
 from tests.integration.test_server_workers import quiet, shown
 from tests.listeners import Listener
@@ -108,7 +108,7 @@ INVALID: dict[str, tuple[bytes, str, str]] = {
 @pytest.fixture
 def watched(make_fleet: MakeFleet, mysql: MysqlServer) -> Iterator[tuple[Fleet, Server, Pace]]:
     """A fleet with an instance that publishes all the time."""
-    fleet = make_fleet(scheduling={"settle": "0s"}, session=10.0)  # that it has not begun anew is by no luck
+    fleet = make_fleet(scheduling={"settle": "0s"}, session=LASTING)  # that it has not begun anew is by no luck
     server = fleet.start("a")
     fleet.registered()
     (good,) = quiet(fleet, mysql, "good")

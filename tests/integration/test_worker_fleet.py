@@ -13,6 +13,7 @@ from deploy.rig.load import Load, Shape
 from deploy.rig.verify import verify
 from deploy.rig.worker import caught_up, until
 from tests.chaos.kill_loop import hits, positions, run_of
+from tests.fleets import LASTING
 from tests.lone_workers import LoneWorker, MakeStage, Stage
 
 SHAPE = Shape(sessions=2, rate=60, huge_rows=2_000, huge_every=60, ddl_every=0)
@@ -52,7 +53,7 @@ def bury(stage: Stage, worker: LoneWorker) -> bool:
 
 def test_a_killed_worker_is_followed_by_the_next(make_stage: MakeStage) -> None:
     stage = make_stage("killed")
-    stage.fleet.session = 10.0  # it must not be over before it is closed
+    stage.fleet.session = LASTING  # it must not be over before it is closed
     stage.schedule("a")
     with load(stage):
         first = stage.worker("a").running()
